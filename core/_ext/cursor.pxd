@@ -1,0 +1,52 @@
+# A cursor over versions in (key ascending, timestamp descending) order: what memtables, tables,
+# levels and merges of them have in common. One struct with function pointers, no Python object.
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stddef cimport size_t
+from libc.string cimport memcmp
+
+cdef struct Cursor:
+    # where it stands; meaningful only after a move returned 1. Borrowed until the next move.
+    const char *key
+    const char *value
+    uint32_t key_size
+    uint32_t value_size
+    uint64_t ts
+    int kind
+    # moves: 1 = standing on an entry, 0 = past the end, < 0 = status. They may read from disk.
+    int (*seek_first)(Cursor *self) noexcept nogil
+    int (*seek_last)(Cursor *self) noexcept nogil
+    # first entry with key >= target (so the newest version of that key)
+    int (*seek)(Cursor *self, const char *key, size_t key_size) noexcept nogil
+    # last entry with key < target (so the oldest version of that key)
+    int (*seek_before)(Cursor *self, const char *key, size_t key_size) noexcept nogil
+    int (*next)(Cursor *self) noexcept nogil
+    int (*previous)(Cursor *self) noexcept nogil
+    void (*free)(Cursor *self) noexcept nogil          # releases all it holds, itself included
+
+# A range tombstone: hides versions with ts < `ts` of keys in [start, stop).
+cdef struct RangeTombstone:
+    char *start
+    char *stop
+    uint32_t start_size
+    uint32_t stop_size
+    uint64_t ts
+
+# What a point lookup found; `value` is borrowed as its source says.
+cdef struct Found:
+    int kind
+    uint64_t ts
+    const char *value
+    uint32_t value_size
+
+cdef inline int compare_keys(const char *a, size_t a_size, const char *b, size_t b_size) noexcept nogil:
+    cdef int order = memcmp(a, b, a_size if a_size < b_size else b_size)
+    if order != 0:
+        return order
+    return (a_size > b_size) - (a_size < b_size)
+
+# (key, ts descending): < 0 when a stands before b
+cdef inline int compare_positions(const Cursor *a, const Cursor *b) noexcept nogil:
+    cdef int order = compare_keys(a.key, a.key_size, b.key, b.key_size)
+    if order != 0:
+        return order
+    return (a.ts < b.ts) - (a.ts > b.ts)

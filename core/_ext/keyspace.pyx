@@ -1,0 +1,623 @@
+"""Keyspaces, snapshots and scans: bytes in, bytes out.
+
+A point read runs with the GIL as long as all it needs is in memory (that takes less time than giving
+the GIL away and getting it back) and starts over without the GIL when a block must be read from disk.
+A scan gathers rows without the GIL, a bufferful at a time: few at first, for scans of a handful of
+rows, then more and more.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stddef cimport size_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from .batch cimport operation_put, operation_size
+from .block cimport KIND_DELETE, KIND_POINTER, KIND_PUT, KIND_RANGE_DELETE
+from .cursor cimport Cursor, Found, RangeTombstone
+from .engine cimport DURABILITY_COMMIT, Engine
+from .guard cimport guard_enter, guard_exit
+from .hashing cimport key_hash, slot_of_hash
+from .keys cimport (Input, Key, MAX_VALUE_BYTES, PREFIX_BYTES, input_close, input_open, key_build, key_free)
+from .merge cimport merge_cursor, read_cursor_free, read_cursor_new, read_cursor_next
+from .platform cimport add_u32, load_ptr, load_u64, sub_u32
+from .status cimport (BUSY, CORRUPTION, INVALID, NO_MEMORY, NO_OFFSET, SNAPSHOT_CLOSED, TOO_LARGE, fail, raise_status)
+from .values cimport VALUE_POINTER_BYTES, ValuePointer, value_log_append, value_log_read, value_log_sync
+from .view cimport (View, view_get, view_release, view_retain, view_source_limit, view_sources, view_tombstones)
+
+cdef enum:
+    STACK_PAYLOAD_BYTES = 8192       # a single put up to this size is encoded on the stack
+    GIL_COMMIT_BYTES = 32768         # larger commits give the GIL away at once
+    SCAN_FIRST_ROWS = 24
+    SCAN_MOST_ROWS = 512
+    SCAN_BUFFER_BYTES = 262144       # a refill stops when it holds this much
+    SCAN_CACHED_BLOCKS = 64          # blocks a scan may add to the cache
+    SCAN_READAHEAD_BYTES = 131072
+    PREFETCH_KEYS = 16
+
+
+# -------------------------------------------------------------------- writing
+
+cdef int payload_reserve(Payload *payload, size_t extra) except -1:
+    cdef size_t capacity
+    cdef char *grown
+    if payload.size + extra <= payload.capacity:
+        return 0
+    capacity = (payload.size + extra) * 2 + 256
+    grown = <char *> realloc(payload.data, capacity)
+    if grown == NULL:
+        raise MemoryError()
+    payload.data, payload.capacity = grown, capacity
+    return 0
+
+
+cdef int value_too_large() except -1:
+    fail(TOO_LARGE, "a value is larger than 1 GiB (MAX_VALUE_BYTES)", NULL, <uint64_t> NO_OFFSET)
+    return raise_status(TOO_LARGE)
+
+
+cdef int store_value(Engine engine, const char *key, size_t key_size, const char *value, size_t value_size,
+                     char *pointer) except -1:
+    cdef int status = engine.check_usable()
+    if status < 0:
+        return raise_status(status)
+    with nogil:
+        status = value_log_append(engine.values, key, key_size, value, value_size, <ValuePointer *> pointer)
+        if status == 0 and engine.durability == DURABILITY_COMMIT:
+            # before the log record: another thread's sync may make that durable at any moment
+            status = value_log_sync(engine.values)
+    if status < 0:
+        return raise_status(status)
+    return 0
+
+
+cdef inline uint32_t slot_for(Engine engine, const char *key, size_t key_size) noexcept nogil:
+    """The slot of an internal key; keyspaces partition by the user's whole key."""
+    return slot_of_hash(key_hash(key + PREFIX_BYTES, key_size - PREFIX_BYTES))
+
+
+cdef int payload_add(Engine engine, Payload *payload, uint8_t prefix, object key, object value) except -1:
+    cdef Key built
+    cdef Input given
+    cdef char pointer[VALUE_POINTER_BYTES]
+    cdef int kind = KIND_PUT
+    given.data, given.size, given.is_buffer = NULL, 0, False
+    key_build(&built, prefix, key)
+    try:
+        if value is None:
+            kind = KIND_DELETE
+        else:
+            input_open(&given, value, "a value")
+            if given.size > engine.value_threshold:
+                if given.size > MAX_VALUE_BYTES:
+                    value_too_large()
+                store_value(engine, built.data, built.size, given.data, given.size, pointer)
+                input_close(&given)
+                given.data, given.size, given.is_buffer = pointer, sizeof(ValuePointer), False
+                kind = KIND_POINTER
+        payload_reserve(payload, operation_size(built.size, given.size))
+        payload.size = operation_put(payload.data + payload.size, kind, slot_for(engine, built.data, built.size),
+                                     built.data, built.size, given.data, given.size) - payload.data
+    finally:
+        input_close(&given)
+        key_free(&built)
+    return 0
+
+
+cdef uint64_t commit_payload(Engine engine, const char *data, size_t size) except 0:
+    cdef uint64_t commit_ts = 0, end_lsn = 0
+    cdef int status = BUSY
+    if size <= GIL_COMMIT_BYTES:
+        status = engine.commit(data, size, NULL, False, &commit_ts, &end_lsn)
+    if status == BUSY:
+        with nogil:
+            engine.pay_delay()
+            status = engine.commit(data, size, NULL, True, &commit_ts, &end_lsn)
+    if status == 0 and engine.durability == DURABILITY_COMMIT:
+        with nogil:
+            status = engine.finish_commit(commit_ts, end_lsn)
+    if status < 0:
+        raise_status(status)
+    return commit_ts
+
+
+# -------------------------------------------------------------------- reading
+
+cdef object load_value(Engine engine, int kind, const char *value, size_t value_size):
+    """Called inside the guard (or with the row pinned), so that the value's file cannot go away."""
+    cdef ValuePointer pointer
+    cdef bytes loaded
+    cdef char *target
+    cdef int status
+    if kind != KIND_POINTER:
+        return PyBytes_FromStringAndSize(value, value_size)
+    if value_size != sizeof(ValuePointer):
+        fail(CORRUPTION, "a value pointer has a wrong size", NULL, <uint64_t> NO_OFFSET)
+        raise_status(CORRUPTION)
+    memcpy(&pointer, value, sizeof(ValuePointer))
+    if pointer.value_size > MAX_VALUE_BYTES:
+        fail(CORRUPTION, "a value pointer names an impossible size", NULL, <uint64_t> NO_OFFSET)
+        raise_status(CORRUPTION)
+    loaded = PyBytes_FromStringAndSize(NULL, pointer.value_size)
+    target = PyBytes_AS_STRING(loaded)
+    with nogil:
+        status = value_log_read(engine.values, &pointer, target)
+    if status < 0:
+        raise_status(status)
+    return loaded
+
+
+cdef object read_slowly(Engine engine, uint32_t partition, Key *key, uint64_t hash_value, uint64_t snapshot):
+    """The same read with permission to wait for the disk."""
+    cdef View *view
+    cdef Found found
+    cdef int status
+    cdef uint32_t token
+    cdef object value = None
+    with nogil:
+        token = guard_enter(engine.guard)
+        status = engine.check_usable()
+        if status == 0:
+            view = <View *> load_ptr(<void **> &engine.view)
+            status = view_get(view, partition, key.data, key.size, hash_value,
+                              snapshot if snapshot else load_u64(&engine.visible_ts), True, &found)
+    try:
+        if status == 1:
+            value = load_value(engine, found.kind, found.value, found.value_size)
+    finally:
+        guard_exit(engine.guard, token)
+    if status < 0:
+        raise_status(status)
+    return value
+
+
+cdef object read_key(Engine engine, uint8_t prefix, object key, uint64_t snapshot):
+    cdef Key built
+    cdef Found found
+    cdef View *view
+    cdef uint64_t hash_value
+    cdef uint32_t token, partition = 0
+    cdef int status
+    cdef object value = None
+    key_build(&built, prefix, key)
+    hash_value = key_hash(built.data, built.size)
+    if engine.partition_count > 1:
+        partition = engine.partition_of(slot_for(engine, built.data, built.size))
+    token = guard_enter(engine.guard)
+    status = engine.check_usable()
+    if status == 0:
+        view = <View *> load_ptr(<void **> &engine.view)
+        status = view_get(view, partition, built.data, built.size, hash_value,
+                          snapshot if snapshot else load_u64(&engine.visible_ts), False, &found)
+    if status == 1 and found.kind == KIND_PUT:
+        try:
+            value = PyBytes_FromStringAndSize(found.value, found.value_size)
+        finally:
+            guard_exit(engine.guard, token)
+            key_free(&built)
+        return value
+    guard_exit(engine.guard, token)
+    try:
+        if status == BUSY or status == 1:
+            value = read_slowly(engine, partition, &built, hash_value, snapshot)
+        elif status < 0:
+            raise_status(status)
+    finally:
+        key_free(&built)
+    return value
+
+
+cdef class Scan:
+    """Iterator of (key, value) in key order; made by `scan()`. It sees the rows of the moment it began."""
+
+    def __init__(self):
+        raise TypeError("a Scan is made by scan()")
+
+    def __dealloc__(self):
+        self.release()
+        free(self.buffer)
+        free(self.rows)
+
+    cdef void release(self) noexcept:
+        read_cursor_free(self.cursor)
+        self.cursor = NULL
+        if self.view != NULL:
+            view_release(self.view)
+            self.view = NULL
+        free(self.tombstones)
+        self.tombstones = NULL
+
+    def close(self):
+        """Gives back what the scan holds; it is at its end then."""
+        if self.is_filling:
+            raise ValueError("the scan is being read by another thread")
+        self.state = 1
+        self.row_next = self.row_count
+        self.release()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef Row *row
+        cdef object pair, key, value
+        if self.row_next == self.row_count:
+            if self.state or self.refill() == 0:
+                raise StopIteration
+        row = &self.rows[self.row_next]
+        self.row_next += 1
+        key = PyBytes_FromStringAndSize(self.buffer + row.key_offset, row.key_size)
+        value = PyBytes_FromStringAndSize(self.buffer + row.value_offset, row.value_size)
+        pair = PyTuple_New(2)
+        Py_INCREF(key)
+        PyTuple_SET_ITEM(pair, 0, key)
+        Py_INCREF(value)
+        PyTuple_SET_ITEM(pair, 1, value)
+        return pair
+
+    cdef int append_row(self) noexcept nogil:
+        """Copies the cursor's row behind the others; 0, or a status."""
+        cdef ReadCursor *cursor = self.cursor
+        cdef Row *row = &self.rows[self.row_count]
+        cdef ValuePointer pointer
+        cdef size_t value_size = cursor.value_size, capacity
+        cdef char *grown
+        if cursor.kind == KIND_POINTER:
+            if cursor.value_size != sizeof(ValuePointer):
+                return fail(CORRUPTION, "a value pointer has a wrong size", NULL, <uint64_t> NO_OFFSET)
+            memcpy(&pointer, cursor.value, sizeof(ValuePointer))
+            value_size = pointer.value_size
+            if value_size > MAX_VALUE_BYTES:
+                return fail(CORRUPTION, "a value pointer names an impossible size", NULL, <uint64_t> NO_OFFSET)
+        if self.buffer_size + cursor.key_size + value_size > self.buffer_capacity:
+            capacity = (self.buffer_size + cursor.key_size + value_size) * 2 + 4096
+            grown = <char *> realloc(self.buffer, capacity)
+            if grown == NULL:
+                return fail(NO_MEMORY, "scan", NULL, <uint64_t> NO_OFFSET)
+            self.buffer, self.buffer_capacity = grown, capacity
+        row.key_size = cursor.key_size - PREFIX_BYTES
+        row.key_offset = self.buffer_size
+        memcpy(self.buffer + self.buffer_size, cursor.key + PREFIX_BYTES, row.key_size)
+        self.buffer_size += row.key_size
+        row.value_size = <uint32_t> value_size
+        row.value_offset = self.buffer_size
+        self.buffer_size += value_size
+        self.row_count += 1
+        if cursor.kind == KIND_POINTER:
+            return value_log_read(self.engine.values, &pointer, self.buffer + row.value_offset)
+        memcpy(self.buffer + row.value_offset, cursor.value, value_size)
+        return 0
+
+    cdef int fill(self) noexcept nogil:
+        """Rows until the goal or the buffer's size is reached; inside the guard, without the GIL."""
+        cdef int moved
+        cdef int status = self.engine.check_usable()
+        if status < 0:
+            return status
+        while self.row_count < self.row_goal and self.buffer_size < SCAN_BUFFER_BYTES:
+            if self.remaining == 0:
+                self.state = 1
+                return 0
+            moved = read_cursor_next(self.cursor)
+            if moved <= 0:
+                self.state = 1
+                return moved
+            status = self.append_row()
+            if status < 0:
+                return status
+            self.remaining -= 1
+        return 0
+
+    cdef int refill(self) except -1:
+        """Returns how many rows are there now."""
+        cdef int status = 0
+        cdef uint32_t token
+        cdef Row *grown
+        if self.is_filling:
+            raise ValueError("the scan is being read by another thread")
+        if self.owner is not None:
+            self.owner.check_open()
+        self.row_count = self.row_next = 0
+        self.buffer_size = 0
+        grown = <Row *> realloc(self.rows, self.row_goal * sizeof(Row))
+        if grown == NULL:
+            raise MemoryError()
+        self.rows = grown
+        self.is_filling = True
+        with nogil:
+            token = guard_enter(self.engine.guard)
+            status = self.fill()
+            guard_exit(self.engine.guard, token)
+        self.is_filling = False
+        if self.row_goal < SCAN_MOST_ROWS:
+            self.row_goal *= 2
+        if status < 0:
+            self.row_count = 0
+            self.state = 1
+            raise_status(status)
+        if self.row_count == 0:
+            self.release()
+        return self.row_count
+
+
+cdef int pin_view(Engine engine, Scan scan, uint64_t *snapshot) noexcept nogil:
+    cdef uint32_t token = guard_enter(engine.guard)
+    cdef int status = engine.check_usable()
+    if status == 0:
+        scan.view = view_retain(<View *> load_ptr(<void **> &engine.view))
+        if snapshot[0] == 0:
+            snapshot[0] = load_u64(&engine.visible_ts)      # after the view: see engine.pyx
+    guard_exit(engine.guard, token)
+    return status
+
+
+cdef int bound_build(Key *out, uint8_t prefix, object bound, bint is_stop) except -1:
+    """An open start is the keyspace's first possible key, an open stop the one after its last."""
+    if bound is None:
+        out.data = out.storage
+        out.size = PREFIX_BYTES
+        out.data[0] = <char> (prefix + 1 if is_stop else prefix)
+        return 0
+    return key_build(out, prefix, bound)
+
+
+cdef int scan_sources(Scan scan, Cursor *extra, const RangeTombstone *hidden, size_t hidden_count, Key *start, Key *stop,
+                      bint reverse, uint64_t snapshot, bint small) noexcept nogil:
+    """Builds the cursor stack of a scan; takes over `extra` whatever happens."""
+    cdef size_t limit = view_source_limit(scan.view) + 1
+    cdef Cursor **sources = <Cursor **> malloc(limit * sizeof(Cursor *))
+    cdef Cursor *merged
+    cdef RangeTombstone *grown
+    cdef size_t tombstone_count = 0
+    cdef int count = 0, at = 0
+    if sources == NULL:
+        if extra != NULL:
+            extra.free(extra)
+        return fail(NO_MEMORY, "scan", NULL, <uint64_t> NO_OFFSET)
+    if extra != NULL:
+        sources[0] = extra
+        at = 1
+    count = view_sources(scan.view, start.data, start.size, stop.data, stop.size, SCAN_CACHED_BLOCKS,
+                         0 if small else SCAN_READAHEAD_BYTES, sources + at)
+    if count >= 0 and view_tombstones(scan.view, &scan.tombstones, &tombstone_count) < 0:
+        count = NO_MEMORY
+    if count >= 0 and hidden_count:
+        grown = <RangeTombstone *> realloc(scan.tombstones, (tombstone_count + hidden_count) * sizeof(RangeTombstone))
+        if grown == NULL:
+            count = NO_MEMORY
+        else:
+            memcpy(&grown[tombstone_count], hidden, hidden_count * sizeof(RangeTombstone))
+            scan.tombstones = grown
+            tombstone_count += hidden_count
+    if count < 0:
+        if extra != NULL:
+            extra.free(extra)
+        free(sources)
+        return count
+    merged = merge_cursor(sources, count + at)
+    free(sources)
+    if merged == NULL:
+        return fail(NO_MEMORY, "scan", NULL, <uint64_t> NO_OFFSET)
+    scan.cursor = read_cursor_new(merged, snapshot, scan.tombstones, tombstone_count, start.data, start.size,
+                                  stop.data, stop.size, reverse)
+    if scan.cursor == NULL:
+        return fail(NO_MEMORY, "scan", NULL, <uint64_t> NO_OFFSET)
+    return 0
+
+
+cdef Scan open_scan(Engine engine, uint8_t prefix, object start, object stop, bint reverse, object limit,
+                    uint64_t snapshot, Cursor *extra, const RangeTombstone *hidden, size_t hidden_count):
+    cdef Scan scan = Scan.__new__(Scan)
+    cdef Key low, high
+    cdef int status
+    low.data = low.storage
+    high.data = high.storage
+    scan.engine = engine
+    scan.remaining = <uint64_t> -1
+    if limit is not None:
+        if limit < 0:
+            raise ValueError("limit must not be negative")
+        scan.remaining = limit
+    scan.row_goal = SCAN_FIRST_ROWS
+    if limit is not None and limit < SCAN_MOST_ROWS:
+        scan.row_goal = limit if limit else 1
+    try:
+        bound_build(&low, prefix, start, False)
+        bound_build(&high, prefix, stop, True)
+        status = pin_view(engine, scan, &snapshot)
+        if status == 0:
+            status = scan_sources(scan, extra, hidden, hidden_count, &low, &high, reverse, snapshot,
+                                  limit is not None and limit <= 1000)
+            extra = NULL
+    finally:
+        if extra != NULL:
+            extra.free(extra)
+        key_free(&low)
+        key_free(&high)
+    if status < 0:
+        raise_status(status)
+    return scan
+
+
+cdef class Reader:
+    """What a keyspace and a snapshot of it have in common: reading."""
+
+    def __init__(self, Engine engine not None, uint8_t prefix):
+        self.engine, self.prefix = engine, prefix
+
+    def check_open(self):
+        """Raises SnapshotClosed after close()."""
+        if self.is_closed:
+            raise_status(SNAPSHOT_CLOSED)
+
+    def get(self, key):
+        """The value of `key` (bytes or a buffer), or None."""
+        if self.is_closed:
+            raise_status(SNAPSHOT_CLOSED)
+        return read_key(self.engine, self.prefix, key, self.snapshot_ts)
+
+    def __contains__(self, key):
+        return self.get(key) is not None
+
+    def multi_get(self, keys):
+        """The values of `keys` in their order, None for a missing one; all as of the same moment."""
+        cdef uint64_t snapshot = self.snapshot_ts
+        cdef list values
+        if self.is_closed:
+            raise_status(SNAPSHOT_CLOSED)
+        return read_keys(self.engine, self.prefix, keys if type(keys) is list else list(keys), snapshot)
+
+    def scan(self, start=None, stop=None, reverse=False, limit=None):
+        """Iterator of (key, value) with start <= key < stop in key order, or from the last to the first with
+        `reverse`; at most `limit` of them. It sees the rows of this moment (or of the snapshot)."""
+        cdef Scan scan
+        if self.is_closed:
+            raise_status(SNAPSHOT_CLOSED)
+        scan = open_scan(self.engine, self.prefix, start, stop, reverse, limit, self.snapshot_ts, NULL, NULL, 0)
+        if self.snapshot_ts:
+            scan.owner = self
+        return scan
+
+    def __iter__(self):
+        return self.scan()
+
+
+cdef list read_keys(Engine engine, uint8_t prefix, list keys, uint64_t snapshot):
+    """Point reads in groups, the memory of a whole group requested before the first is looked at."""
+    cdef uint64_t pinned = snapshot
+    cdef list values = []
+    cdef int status
+    if not snapshot:
+        with nogil:
+            status = engine.open_snapshot(0, &pinned)
+        if status < 0:
+            raise_status(status)
+    try:
+        for key in keys:
+            values.append(read_key(engine, prefix, key, pinned))
+    finally:
+        if not snapshot:
+            engine.close_snapshot(pinned)
+    return values
+
+
+cdef class KeySpace(Reader):
+    """Ordered bytes to bytes. Each call is a transaction of its own; see Database.transaction() for larger ones."""
+
+    def put(self, key, value):
+        """Sets `key` to `value` (bytes or buffers)."""
+        cdef char stack[STACK_PAYLOAD_BYTES]
+        cdef Key built
+        cdef Input given
+        cdef size_t size
+        if value is None:
+            raise TypeError("a value must be bytes or a buffer, not NoneType (delete() removes a key)")
+        key_build(&built, self.prefix, key)
+        try:
+            input_open(&given, value, "a value")
+            if given.size > self.engine.value_threshold or built.size + given.size > STACK_PAYLOAD_BYTES - 32:
+                input_close(&given)
+                write_one(self.engine, self.prefix, key, value)
+                return
+            size = operation_put(stack, KIND_PUT, slot_for(self.engine, built.data, built.size)
+                                 if self.engine.partition_count > 1 else 0,
+                                 built.data, built.size, given.data, given.size) - stack
+            input_close(&given)
+        finally:
+            key_free(&built)
+        commit_payload(self.engine, stack, size)
+
+    def delete(self, key):
+        """Removes `key`; nothing happens when it is not there."""
+        write_one(self.engine, self.prefix, key, None)
+
+    def write(self, pairs):
+        """Applies all (key, value) pairs at once; a value of None deletes. A mapping may be given as well."""
+        cdef Payload payload
+        memset(&payload, 0, sizeof(Payload))
+        add_u32(&self.engine.value_writers, 1)
+        try:
+            for key, value in (pairs.items() if hasattr(pairs, "items") else pairs):
+                payload_add(self.engine, &payload, self.prefix, key, value)
+            if payload.size:
+                commit_payload(self.engine, payload.data, payload.size)
+        finally:
+            sub_u32(&self.engine.value_writers, 1)
+            free(payload.data)
+
+    def delete_range(self, start=None, stop=None):
+        """Removes all keys with start <= key < stop in one step, however many; None is an open end."""
+        cdef Key low, high
+        cdef Payload payload
+        memset(&payload, 0, sizeof(Payload))
+        low.data = low.storage
+        high.data = high.storage
+        try:
+            bound_build(&low, self.prefix, start, False)
+            bound_build(&high, self.prefix, stop, True)
+            payload_reserve(&payload, operation_size(low.size, high.size))
+            payload.size = operation_put(payload.data, KIND_RANGE_DELETE, 0, low.data, low.size, high.data,
+                                         high.size) - payload.data
+            commit_payload(self.engine, payload.data, payload.size)
+        finally:
+            key_free(&low)
+            key_free(&high)
+            free(payload.data)
+
+    def snapshot_at(self, uint64_t timestamp):
+        """A Snapshot as of `timestamp` (0: now)."""
+        cdef Snapshot snapshot = Snapshot.__new__(Snapshot, self.engine, self.prefix)
+        cdef int status
+        snapshot.engine, snapshot.prefix, snapshot.is_closed = self.engine, self.prefix, True
+        status = self.engine.check_usable()
+        if status == 0:
+            with nogil:
+                status = self.engine.open_snapshot(timestamp, &snapshot.snapshot_ts)
+        if status < 0:
+            raise_status(status)
+        snapshot.is_closed = False
+        return snapshot
+
+
+cdef int write_one(Engine engine, uint8_t prefix, object key, object value) except -1:
+    cdef Payload payload
+    memset(&payload, 0, sizeof(Payload))
+    add_u32(&engine.value_writers, 1)
+    try:
+        payload_add(engine, &payload, prefix, key, value)
+        commit_payload(engine, payload.data, payload.size)
+    finally:
+        sub_u32(&engine.value_writers, 1)
+        free(payload.data)
+    return 0
+
+
+cdef class Snapshot(Reader):
+    """The keyspace as it was at one moment; stays the same until closed. Use it in a `with` statement."""
+
+    def __init__(self):
+        raise TypeError("a Snapshot is made by KeySpace.snapshot()")
+
+    def __dealloc__(self):
+        if self.engine is not None and not self.is_closed:
+            self.engine.close_snapshot(self.snapshot_ts)
+
+    @property
+    def timestamp(self):
+        """The commit timestamp it shows: unix milliseconds << 18 | a counter."""
+        return self.snapshot_ts
+
+    def close(self):
+        """Lets compaction discard what only this snapshot could see. Closing twice is fine."""
+        if not self.is_closed:
+            self.is_closed = True
+            self.engine.close_snapshot(self.snapshot_ts)
+
+    def __enter__(self):
+        self.check_open()
+        return self
+
+    def __exit__(self, *error):
+        self.close()

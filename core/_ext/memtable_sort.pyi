@@ -1,0 +1,1 @@
+"""Sorts the nodes of a memtable that was filled without order; nothing public."""

@@ -1,0 +1,1 @@
+"""Value log: where large values live. Nothing public; see value_probe and value_file."""

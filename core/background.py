@@ -1,0 +1,293 @@
+"""Background work: plain Python threads that decide, and call into the core (which drops the GIL) to do.
+
+    flush thread         immutable memtables -> one level-0 table each time, as soon as there is one
+    compaction threads   picker.pick -> write_tables -> LocalStore.change
+    log thread           spare log segments; the periodic sync of durability "interval"
+
+An error here does not stop the process: it is kept, writers are told as soon as they would have to
+wait for the work that fails (so a full disk is an error, not a hang), and the work is tried again,
+so that writing resumes by itself when there is space.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from phantomdb.core import picker
+from phantomdb.core._ext import background as doors
+from phantomdb.core._ext.compaction import Cancel, CompactionCancelled, RateLimiter, write_tables
+from phantomdb.core.errors import CorruptionError, DiskFull, OutOfMemory, PhantomError
+from phantomdb.core.picker import Compaction
+from phantomdb.core.tree import TableMeta
+
+if TYPE_CHECKING:
+    from phantomdb.core._ext.compaction import CompactionResult
+    from phantomdb.core.store import LocalStore
+
+RETRY_S = 0.25                       # between attempts of work that failed
+IDLE_CHECK_S = 5.0                   # compactions that only time makes useful (expired versions)
+LOG_SEGMENTS_KEPT_FACTOR = 4         # the log may be this many write buffers long before old memtables are flushed
+WHOLE_TABLE_BYTES = 1 << 40          # a flush makes one table
+
+
+def _status_of(error: BaseException) -> int:
+    for kind, status in ((DiskFull, -3), (CorruptionError, -4), (OutOfMemory, -1)):
+        if isinstance(error, kind):
+            return status
+    return -2
+
+
+class Background:
+    """The threads of one store, and the work they do (which close and compact also do themselves)."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self.store, self.engine, self.options = store, store.engine, store.options
+        self.error: BaseException | None = None
+        self.flushed_bytes = self.compacted_bytes = self.flush_count = self.compaction_count = 0
+        self.compaction_seconds = 0.0
+        self._cancel = Cancel()
+        self._limiter = RateLimiter(self.options.compaction_bytes_per_second)
+        self._values = doors.value_log(self.engine)
+        self._flush_mutex = threading.Lock()
+        self._busy: set[int] = set()                             # numbers of tables in a compaction; store.mutex
+        self._pointers: list[dict[int, bytes]] = [{} for _ in store.tree.partitions]
+        self._idle = threading.Condition(store.mutex)            # a compaction ended
+        self._threads = [self._thread("flush", self._flush_loop), self._thread("log", self._log_loop)]
+        self._threads += [self._thread(f"compact-{i}", self._compaction_loop)
+                          for i in range(self.options.compaction_threads)]
+        for thread in self._threads:
+            thread.start()
+        doors.wake(self.engine, doors.FLUSH | doors.COMPACT | doors.LOG)
+
+    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=target, name=f"phantomdb-{name}", daemon=True)
+
+    def stop(self) -> None:
+        """Ends the threads; a compaction under way is given up, a flush is finished."""
+        self._cancel.set()
+        doors.wake(self.engine, doors.STOP)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def _attempt(self, work: Callable[[], bool]) -> bool:
+        """Does some work; whether there was any. A failure is kept for writers and tried again later."""
+        try:
+            did = work()
+        except CompactionCancelled:
+            return False
+        except Exception as error:
+            self.error = error
+            doors.set_failure(self.engine, _status_of(error))
+            time.sleep(RETRY_S)
+            return True
+        if self.error is not None and did:
+            self.error = None
+            doors.set_failure(self.engine, 0)
+        return did
+
+    # ---------------------------------------------------------------- flush
+
+    def _flush_loop(self) -> None:
+        while not doors.wait_for_work(self.engine, doors.FLUSH, 60_000) & doors.STOP:
+            while self._attempt(self._flush_some):
+                if self._cancel.is_set():
+                    return
+
+    def _flush_some(self) -> bool:
+        did = False
+        for partition in range(self.store.manifest.partitions):
+            with self._flush_mutex:
+                did = self._flush_partition(partition) or did
+        if did:
+            self.store.release_log()
+            self.store.drop_unused()
+            doors.wake(self.engine, doors.COMPACT)
+        return did
+
+    def _flush_partition(self, partition: int) -> bool:
+        """All immutable memtables of the partition into one table of level 0."""
+        memtables = doors.immutable_memtables(self.engine, partition)
+        if not memtables:
+            return False
+        doors.sync_values(self.engine)
+        snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
+        levels = self.store.tree.partitions[partition]
+        result = self._write(list(reversed(memtables)), WHOLE_TABLE_BYTES, snapshots, horizon,
+                             deeper=_ranges(table for level in levels for table in level))
+        added = [self._meta(made, partition, 0) for made in result.tables]
+        self.store.change(added=added, flushed=memtables)
+        self.flush_count += 1
+        self.flushed_bytes += result.bytes_written
+        self._set_pressure()
+        return True
+
+    def flush_all(self) -> None:
+        """Flushes what is immutable now, in the calling thread."""
+        for partition in range(self.store.manifest.partitions):
+            with self._flush_mutex:
+                self._flush_partition(partition)
+        self.store.release_log()
+        self.store.drop_unused()
+        doors.wake(self.engine, doors.COMPACT)
+
+    def flush_last(self) -> bool:
+        """At close, after stop(): True when every write is in a table and the log may go."""
+        for partition in range(self.store.manifest.partitions):
+            doors.rotate(self.engine, partition)
+            self._flush_partition(partition)
+        self.store.drop_unused()
+        return True
+
+    # ---------------------------------------------------------------- compaction
+
+    def _compaction_loop(self) -> None:
+        while not doors.wait_for_work(self.engine, doors.COMPACT, round(IDLE_CHECK_S * 1000)) & doors.STOP:
+            while self._attempt(self._compact_some):
+                if self._cancel.is_set():
+                    return
+
+    def _compact_some(self) -> bool:
+        with self.store.mutex:
+            job = self._pick()
+            if job is None:
+                return False
+            self._busy.update(table.number for table in job.tables)
+        self._run(job)
+        return True
+
+    def _pick(self) -> Compaction | None:
+        """store.mutex held."""
+        tree = self.store.tree
+        collect = picker.value_files_to_collect(tree.value_files)
+        snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
+        best: Compaction | None = None
+        for partition, levels in enumerate(tree.partitions):
+            found = picker.pick(partition, levels, self.options, busy=self._busy, pointers=self._pointers[partition],
+                                collect=collect, horizon_ts=min([horizon, *snapshots]))
+            if found is not None and (best is None or found.score > best.score):
+                best = found
+        return best
+
+    def _run(self, job: Compaction) -> None:
+        """Does a picked compaction whose tables are marked busy."""
+        began = time.monotonic()
+        try:
+            if job.kind == "trivial_move":
+                moved = [self._moved(table, job.output_level) for table in job.tables]
+                self.store.change(added=moved, removed=job.tables)
+            else:
+                self._merge(job)
+            self.compaction_count += 1
+        finally:
+            self.compaction_seconds += time.monotonic() - began
+            with self.store.mutex:
+                self._busy.difference_update(table.number for table in job.tables)
+                self._pointers[job.partition][job.input_level] = job.pointer
+                self._idle.notify_all()
+        self.store.drop_unused()
+        self._set_pressure()
+        doors.wake(self.engine, doors.COMPACT)
+
+    def _merge(self, job: Compaction) -> None:
+        snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
+        collect = picker.value_files_to_collect(self.store.tree.value_files)
+        sources = [self.store.handles_of(run) for run in job.inputs]
+        added: list[TableMeta] = []
+        for start, stop in job.subranges:
+            result = self._write(sources, self.options.table_bytes, snapshots, horizon, deeper=job.deeper, start=start,
+                                 stop=stop, cancel=self._cancel, limiter=self._limiter, relocate=collect,
+                                 values=self._values)
+            added += [self._meta(made, job.partition, job.output_level) for made in result.tables]
+            self.compacted_bytes += result.bytes_written
+        if collect:
+            doors.sync_values(self.engine)
+        self.store.change(added=added, removed=job.tables)
+
+    def _write(self, sources: list[Any], target_bytes: int, snapshots: list[int], horizon: int,
+               **more: Any) -> CompactionResult:
+        return write_tables(
+            self.store.file_system, self.store.directory, sources,
+            next_number=lambda: doors.take_file_number(self.engine), block_bytes=self.options.block_bytes,
+            compress=self.options.compression == "lz4", target_bytes=target_bytes, snapshots=snapshots,
+            horizon=horizon, **more)
+
+    @staticmethod
+    def _meta(made: dict[str, Any], partition: int, level: int) -> TableMeta:
+        from phantomdb.core.store import table_meta
+        return table_meta(made, partition, level)
+
+    @staticmethod
+    def _moved(table: TableMeta, level: int) -> TableMeta:
+        from dataclasses import replace
+        return replace(table, level=level)
+
+    def compact_all(self) -> None:
+        """Everything that is in tables now goes to the bottom level; runs in the calling thread, beside the others."""
+        with self.store.mutex:
+            before, until_ts = self.store.tree.next_file_number, doors.visible_ts(self.engine)
+        for partition in range(self.store.manifest.partitions):
+            while True:
+                with self.store.mutex:
+                    levels = self.store.tree.partitions[partition]
+                    job = picker.pick_full(partition, levels, self.options, before=before, until_ts=until_ts,
+                                           busy=self._busy)
+                    if job is None and self._busy:
+                        self._idle.wait(1.0)
+                        continue
+                    if job is None:
+                        break
+                    self._busy.update(table.number for table in job.tables)
+                self._run(job)
+
+    def _set_pressure(self) -> None:
+        """Slows writers down while compaction is behind."""
+        delay, stopped = 0.0, False
+        for levels in self.store.tree.partitions:
+            wanted = picker.write_delay(len(levels[0]), picker.pending_bytes(levels, self.options), self.options)
+            if wanted == "stop":
+                stopped = True
+            else:
+                delay = max(delay, wanted)
+        doors.set_back_pressure(self.engine, round(delay * 1e9 / 1024), stopped)
+
+    # ---------------------------------------------------------------- log
+
+    def _log_loop(self) -> None:
+        interval = self.options.durability == "interval"
+        timeout_ms = self.options.sync_interval_ms if interval else 60_000
+        while not doors.wait_for_work(self.engine, doors.LOG, timeout_ms) & doors.STOP:
+            self._attempt(self._keep_log)
+
+    def _keep_log(self) -> bool:
+        if self.options.durability == "interval":
+            doors.sync(self.engine)
+        doors.prepare_log(self.engine)
+        limit = LOG_SEGMENTS_KEPT_FACTOR * max(self.options.memtable_bytes, self.options.log_segment_bytes)
+        if doors.log_length(self.engine) > limit:
+            _, partition = doors.oldest_log_segment(self.engine)
+            if partition is not None:                            # a partition that is rarely written keeps the log
+                doors.rotate(self.engine, partition)
+        return True
+
+    def figures(self) -> dict[str, Any]:
+        return {"flushes": self.flush_count, "flushed_bytes": self.flushed_bytes,
+                "compactions": self.compaction_count, "compacted_bytes": self.compacted_bytes,
+                "compaction_seconds": self.compaction_seconds,
+                "background_error": None if self.error is None else str(self.error)}
+
+
+def _ranges(tables: Any) -> list[tuple[bytes, bytes]]:
+    """Sorted, disjoint hulls of the tables' key ranges."""
+    ranges: list[tuple[bytes, bytes]] = []
+    for table in sorted(tables, key=lambda table: table.smallest):
+        if ranges and table.smallest <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], table.largest))
+        else:
+            ranges.append((table.smallest, table.largest))
+    return ranges
+
+
+__all__ = ["Background", "PhantomError"]

@@ -1,0 +1,167 @@
+"""The embedded database as a program holds it: keyspace, snapshots, transactions, upkeep."""
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import Any, TypeVar
+
+from phantomdb.core._ext import background as doors
+from phantomdb.core._ext.keyspace import KeySpace, Snapshot
+from phantomdb.core.errors import InvalidArgument
+from phantomdb.core.options import Options
+from phantomdb.core.store import LocalStore
+from phantomdb.core.transactions import Isolation, Transaction, run
+
+T = TypeVar("T")
+
+KV_PREFIX = 0x6B                     # b"k": the raw keyspace; other prefixes belong to catalog and tables
+TIMESTAMP_LOGICAL_BITS = 18
+RUN_TIMEOUT_S = 30.0
+
+AsOf = int | datetime | timedelta | None
+
+
+def timestamp_of(as_of: AsOf) -> int:
+    """A commit timestamp from one (int), a moment (datetime; naive ones are UTC), or a time ago (timedelta)."""
+    if as_of is None:
+        return 0
+    if isinstance(as_of, timedelta):
+        as_of = datetime.now(timezone.utc) - abs(as_of)
+    if isinstance(as_of, datetime):
+        moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=timezone.utc)
+        # the whole millisecond counts: everything committed up to and in it
+        return (int(moment.timestamp() * 1000) << TIMESTAMP_LOGICAL_BITS) | ((1 << TIMESTAMP_LOGICAL_BITS) - 2)
+    if isinstance(as_of, bool) or not isinstance(as_of, int):
+        raise TypeError(f"as_of must be a timestamp, datetime or timedelta, not {type(as_of).__name__}")
+    if as_of <= 0:
+        raise InvalidArgument("as_of must be a positive timestamp")
+    return as_of
+
+
+def moment_of(timestamp: int) -> datetime:
+    """When a commit timestamp was given out, in UTC."""
+    return datetime.fromtimestamp((timestamp >> TIMESTAMP_LOGICAL_BITS) / 1000, timezone.utc)
+
+
+class KeyValue(KeySpace):
+    """`db.kv`: ordered bytes to bytes. get, put, delete, multi_get, write, scan, delete_range are inherited."""
+
+    def __init__(self, database: Database, prefix: int) -> None:
+        super().__init__(database.store.engine, prefix)
+        self._database = database                                # keeps it open as long as the keyspace is used
+
+    def snapshot(self, as_of: AsOf = None) -> Snapshot:
+        """The keyspace as of now, or as of an earlier moment inside the retention window."""
+        return self.snapshot_at(timestamp_of(as_of))
+
+    def compact(self) -> None:
+        """Merges everything into the bottom level."""
+        self._database.compact()
+
+
+class Database:
+    """An open database. All threads may share it; use it in a `with` statement or close() it."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        self.store = LocalStore(path, options)
+        self.kv = KeyValue(self, KV_PREFIX)
+        _open_databases.add(self)
+
+    @property
+    def path(self) -> str:
+        return self.store.directory
+
+    @property
+    def options(self) -> Options:
+        return self.store.options
+
+    @property
+    def timestamp(self) -> int:
+        """Commit timestamp of the newest visible commit."""
+        self.store.check_usable()
+        return int(doors.visible_ts(self.store.engine))
+
+    def transaction(self, *, isolation: Isolation = "serializable") -> Transaction:
+        """A new transaction; strictly serializable unless isolation="snapshot"."""
+        return Transaction(self.store, KV_PREFIX, isolation)
+
+    def run(self, function: Callable[[Transaction], T], *, isolation: Isolation = "serializable",
+            timeout_s: float = RUN_TIMEOUT_S) -> T:
+        """Calls `function(txn)`, commits and returns its result; starts again on a conflict. The function must
+        therefore have no effect besides those on the transaction."""
+        return run(lambda age: Transaction(self.store, KV_PREFIX, isolation, age), function, timeout_s=timeout_s)
+
+    def stats(self) -> dict[str, Any]:
+        """Figures of the moment: levels, amplification, memory, counters."""
+        return self.store.stats()
+
+    def sync(self) -> None:
+        """Everything committed so far is on disk when it returns, whatever the durability."""
+        self.store.check_usable()
+        doors.sync(self.store.engine)
+
+    def flush(self) -> None:
+        """Brings everything committed so far into tables."""
+        self.store.flush()
+
+    def compact(self) -> None:
+        """Merges everything into the bottom level and drops what nobody can read any more."""
+        self.store.compact()
+
+    def checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """A second database at `path` (which must not exist) with the state of now; tables are shared by hard links,
+        so it costs little time and space."""
+        from phantomdb.core.maintenance import checkpoint
+        checkpoint(self.store, path)
+
+    def verify(self, progress: Callable[[str, int, int], None] | None = None) -> dict[str, int]:
+        """Reads and checks every byte of tables and value files; CorruptionError names the first damage."""
+        from phantomdb.core.maintenance import verify_store
+        return verify_store(self.store, progress)
+
+    def ingest(self, pairs: Iterable[tuple[bytes, bytes]]) -> int:
+        """Adds sorted, distinct (key, value) pairs as finished tables, past log and memtable; all become visible at
+        once. Returns how many there were."""
+        from phantomdb.core.ingest import ingest
+        return ingest(self.store, KV_PREFIX, pairs)
+
+    def watch(self, from_ts: int | None = None, *, timeout_s: float | None = None) -> Iterator[Any]:
+        """Committed batches in commit order: those after `from_ts` (default: after now), then live ones as they
+        come. Ends after `timeout_s` without a commit; None waits for ever."""
+        from phantomdb.core.feed import watch
+        return watch(self.store, KV_PREFIX, from_ts, timeout_s)
+
+    def close(self) -> None:
+        """Waits for calls in flight, flushes, and closes all files. Closing twice is fine."""
+        _open_databases.discard(self)
+        self.store.close()
+
+    def __enter__(self) -> Database:
+        self.store.check_usable()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "kv"):
+            self.store.abandon()
+
+    def __repr__(self) -> str:
+        return f"<phantomdb.Database {self.path!r}{' closed' if self.store.is_closed else ''}>"
+
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for database in list(_open_databases):
+        database.store.abandon()
+
+
+atexit.register(_abandon_all)

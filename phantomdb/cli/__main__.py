@@ -1,0 +1,4 @@
+"""`python -m phantomdb.cli` is the `phantomdb` command."""
+from phantomdb.cli import main
+
+main()
