@@ -48,12 +48,12 @@ $(VENV)/.built: $(SOURCES) $(VENV)/.tools
 	@$(BIN)/python setup.py -q build_ext --inplace
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml $(VENV)/.built
+$(VENV)/.installed: pyproject.toml | $(VENV)/.built
 	@echo "== project and its dependencies"
 	@$(PIP) install -q --no-build-isolation -e '.[test,demo]'
 	@touch $@
 
-build: $(VENV)/.installed
+build: $(VENV)/.built $(VENV)/.installed
 
 demo: build
 	@$(BIN)/python docs/examples/flights.py

@@ -73,6 +73,9 @@ class BuildExtensions(build_ext):
             raise SystemExit(f"a {FLAVOUR} build never goes in place; run: python setup.py build")
 
     def run(self) -> None:
+        if self.inplace or self.editable_mode:
+            # One place for both, so that `pip install -e` after `build_ext --inplace` compiles nothing again.
+            self.build_lib, self.build_temp = str(BUILD / "inplace"), str(BUILD / "temp")
         started = time.time()
         complaints = self._cythonize()
         try:

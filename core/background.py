@@ -10,9 +10,10 @@ so that writing resumes by itself when there is space.
 """
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from phantomdb.core import picker
@@ -24,6 +25,7 @@ from phantomdb.core.tree import TableMeta
 
 if TYPE_CHECKING:
     from phantomdb.core._ext.compaction import CompactionResult
+    from phantomdb.core._ext.memtable import MemtableHandle
     from phantomdb.core.store import LocalStore
 
 RETRY_S = 0.25                       # between attempts of work that failed
@@ -109,19 +111,26 @@ class Background:
 
     def _flush_partition(self, partition: int) -> bool:
         """All immutable memtables of the partition into one table of level 0."""
-        memtables = doors.immutable_memtables(self.engine, partition)
+        return self._flush_memtables(partition, doors.immutable_memtables(self.engine, partition))
+
+    def _flush_memtables(self, partition: int, memtables: list[MemtableHandle]) -> bool:
         if not memtables:
             return False
-        doors.sync_values(self.engine)
+        if self.store.manifest.partitions > 1:
+            # A table must not outlive the log: of a batch over several partitions, the others' part is only there.
+            doors.sync(self.engine)
+        else:
+            doors.sync_values(self.engine)
         snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
         levels = self.store.tree.partitions[partition]
         result = self._write(list(reversed(memtables)), WHOLE_TABLE_BYTES, snapshots, horizon,
                              deeper=_ranges(table for level in levels for table in level))
         added = [self._meta(made, partition, 0) for made in result.tables]
-        self.store.change(added=added, flushed=memtables)
+        newest = max(memtable.timestamps[1] for memtable in memtables if memtable.timestamps)
+        self.store.change(added=added, flushed=memtables, flushed_ts=[(partition, newest)])
         self.flush_count += 1
         self.flushed_bytes += result.bytes_written
-        self._set_pressure()
+        self.set_pressure()
         return True
 
     def flush_all(self) -> None:
@@ -132,6 +141,14 @@ class Background:
         self.store.release_log()
         self.store.drop_unused()
         doors.wake(self.engine, doors.COMPACT)
+
+    @contextlib.contextmanager
+    def cut(self) -> Iterator[None]:
+        """Inside the block the tables hold every commit made before it, and none made later."""
+        with self._flush_mutex:
+            for partition, memtables in enumerate(doors.cut(self.engine)):
+                self._flush_memtables(partition, memtables)
+            yield
 
     def flush_last(self) -> bool:
         """At close, after stop(): True when every write is in a table and the log may go."""
@@ -161,7 +178,7 @@ class Background:
     def _pick(self) -> Compaction | None:
         """store.mutex held."""
         tree = self.store.tree
-        collect = picker.value_files_to_collect(tree.value_files)
+        collect = picker.value_files_to_collect(tree.value_files, doors.oldest_value_file(self.engine))
         snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
         best: Compaction | None = None
         for partition, levels in enumerate(tree.partitions):
@@ -188,12 +205,21 @@ class Background:
                 self._pointers[job.partition][job.input_level] = job.pointer
                 self._idle.notify_all()
         self.store.drop_unused()
-        self._set_pressure()
+        self.set_pressure()
         doors.wake(self.engine, doors.COMPACT)
 
     def _merge(self, job: Compaction) -> None:
+        with self.store.mutex:
+            self.store.value_file_holds += 1                     # value files it may append to stay until the change
+        try:
+            self._merge_tables(job)
+        finally:
+            with self.store.mutex:
+                self.store.value_file_holds -= 1
+
+    def _merge_tables(self, job: Compaction) -> None:
         snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
-        collect = picker.value_files_to_collect(self.store.tree.value_files)
+        collect = picker.value_files_to_collect(self.store.tree.value_files, doors.oldest_value_file(self.engine))
         sources = [self.store.handles_of(run) for run in job.inputs]
         added: list[TableMeta] = []
         for start, stop in job.subranges:
@@ -242,7 +268,14 @@ class Background:
                     self._busy.update(table.number for table in job.tables)
                 self._run(job)
 
-    def _set_pressure(self) -> None:
+    def is_free(self, partition: int, smallest: bytes, largest: bytes) -> bool:
+        """Whether no compaction under way makes tables that may overlap the range; store.mutex held."""
+        busy = [table for levels in self.store.tree.partitions[partition] for table in levels
+                if table.number in self._busy]
+        return not busy or largest < min(table.smallest for table in busy) or smallest > max(
+            table.largest for table in busy)
+
+    def set_pressure(self) -> None:
         """Slows writers down while compaction is behind."""
         delay, stopped = 0.0, False
         for levels in self.store.tree.partitions:

@@ -20,13 +20,13 @@ class PhantomError(Exception):
 
     def __init__(self, message: str | None = None, *, path: str | None = None,
                  offset: int | None = None, errno: int | None = None) -> None:
-        self.path, self.offset, self.errno = path, offset, errno
         parts = [message or self.advice]
         if path:
             parts.append(f"file {path}" + (f", offset {offset}" if offset is not None else ""))
         if errno:
             parts.append(f"errno {errno}")
         super().__init__("; ".join(parts))
+        self.path, self.offset, self.errno = path, offset, errno     # after OSError.__init__, which resets errno
 
 
 class OutOfMemory(PhantomError, MemoryError):

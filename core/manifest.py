@@ -42,6 +42,7 @@ from phantomdb.core.errors import (
     CorruptionError,
     DatabaseClosed,
     FileAlreadyExists,
+    FileMissing,
     InvalidArgument,
     LimitExceeded,
     NewerFormat,
@@ -117,12 +118,13 @@ class _Invalid(Exception):
 _TABLE_FIELDS = tuple(item.name for item in fields(TableMeta))
 _KEY_FIELDS = ("smallest", "largest")
 _NUMBER_FIELDS = tuple(name for name in _TABLE_FIELDS if name not in (*_KEY_FIELDS, "value_files"))
+_OPTIONAL_FIELDS = {"base_ts": 0}          # not written when they have this value
 _COUNTERS = ("next_file_number", "last_ts", "gc_floor_ts", "first_log_segment")
 
 
 def _encode_table(table: TableMeta) -> dict[str, Any]:
     return {name: base64.b64encode(getattr(table, name)).decode() if name in _KEY_FIELDS else getattr(table, name)
-            for name in _TABLE_FIELDS}
+            for name in _TABLE_FIELDS if getattr(table, name) != _OPTIONAL_FIELDS.get(name)}
 
 
 def encode_edit(edit: Edit) -> dict[str, Any]:
@@ -133,7 +135,7 @@ def encode_edit(edit: Edit) -> dict[str, Any]:
     if edit.added_value_files:
         result["added_value_files"] = [[file.number, file.total_bytes, file.garbage_bytes]
                                        for file in edit.added_value_files]
-    for name in ("removed", "value_garbage", "removed_value_files"):
+    for name in ("removed", "flushed", "value_garbage", "removed_value_files"):
         if value := getattr(edit, name):
             result[name] = value
     return result
@@ -183,7 +185,7 @@ def _key(value: Any, what: str) -> bytes:
 
 
 def _decode_table(value: Any, _what: str) -> TableMeta:
-    data = _object(value, _TABLE_FIELDS, "a table")
+    data = _OPTIONAL_FIELDS | _object(value, _TABLE_FIELDS, "a table")
     if missing := set(_TABLE_FIELDS) - data.keys():
         raise _Invalid(f"a table lacks {sorted(missing)}")
     decoded: dict[str, Any] = {name: _unsigned(data[name], name) for name in _NUMBER_FIELDS}
@@ -203,8 +205,9 @@ def decode_edit(value: Any) -> Edit:
     for name in ("removed", "removed_value_files"):
         if name in data:
             result[name] = _list(data[name], _unsigned, name)
-    if "value_garbage" in data:
-        result["value_garbage"] = _list(data["value_garbage"], _pair, "value_garbage")
+    for name in ("flushed", "value_garbage"):
+        if name in data:
+            result[name] = _list(data[name], _pair, name)
     return Edit(**result)
 
 
@@ -357,7 +360,11 @@ class Manifest:
         check_format(file_system, directory)
         name = _read_current(file_system, directory)
         path = os.path.join(directory, name)
-        file = file_system.open(path, WRITE)
+        try:
+            file = file_system.open(path, WRITE)
+        except FileMissing:
+            raise CorruptionError(f"CURRENT names {name}, which is not there", path=os.path.join(directory, CURRENT),
+                                  offset=0) from None
         try:
             # What is read here is acted upon, so it must not vanish later: a killed process may have
             # left it in the page cache alone.
@@ -425,6 +432,16 @@ class Manifest:
         self._end += len(record)
         self.tree = tree
         return tree
+
+    def seal(self) -> None:
+        """Appends a record without effect: behind it the one before is no torn tail any more, so that damage to it
+        is noticed. For edits that hold what is nowhere else."""
+        self.append(Edit())
+
+    @property
+    def lost_its_end(self) -> bool:
+        """After opening: whether a damaged record at the end was taken for a torn one, that of an edit never made."""
+        return self._must_roll
 
     def roll(self) -> None:
         """Starts a new manifest with a snapshot of the tree, whatever the size of the old one."""

@@ -44,9 +44,10 @@ class Options:
         "when a commit is on disk: `commit` before it returns (concurrent commits share a sync), `interval` at most"
         " `sync_interval_ms` later, `none` when the operating system likes (a crash of the process loses nothing)")
     sync_interval_ms: int = _number(100, 1, 60_000, "ms", "time between syncs with durability `interval`")
-    partitions: int | None = field(default=1, metadata={
+    partitions: int | None = field(default=None, metadata={
         "low": 1, "high": limits.MAX_PARTITIONS, "unit": "", "optional": True,
-        "meaning": "trees the keys are spread over by hash; fixed at creation, must match (or be None) afterwards"})
+        "meaning": "trees the keys are spread over by hash; fixed at creation. None: 1 in a new database, and what it"
+                   " was made with in an old one"})
     memtable_bytes: int = _number(
         64 * _MIB, limits.MIN_MEMTABLE_BYTES, limits.MAX_MEMTABLE_BYTES, "bytes",
         "write buffer of all partitions together: the memtables being filled take a quarter of it, so that at most"

@@ -14,15 +14,16 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from phantomdb.core import limits, picker
+from phantomdb.core import picker
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.engine import Engine
 from phantomdb.core._ext.files import BridgedFileSystem, PosixFileSystem
 from phantomdb.core._ext.table import TableHandle
-from phantomdb.core.errors import (DatabaseClosed, FileMissing, ForkedProcess, InvalidArgument, PhantomError,
-                                   StorageError)
+from phantomdb.core.errors import (CorruptionError, DatabaseClosed, FileMissing, ForkedProcess, InvalidArgument,
+                                   PhantomError, StorageError)
 from phantomdb.core.locks import LockTable
 from phantomdb.core.manifest import LOCK, Manifest, database_exists, orphans, table_name, values_name
 from phantomdb.core.options import Options
@@ -82,7 +83,9 @@ class LocalStore:
         self.is_closed = False
         if not options.create and not database_exists(self.file_system, self.directory):
             raise FileMissing("there is no database; create=True makes one", path=self.directory)
-        self.file_system.make_dir(self.directory)
+        if not database_exists(self.file_system, self.directory):
+            self.file_system.make_dir(self.directory)
+            self.file_system.sync_dir(os.path.dirname(self.directory))   # the folder's own name must last as well
         self._lock_file = self.file_system.lock(os.path.join(self.directory, LOCK))
         try:
             self._open(options)
@@ -96,24 +99,24 @@ class LocalStore:
             self.manifest, tree = Manifest.open(self.file_system, self.directory, options)
         else:
             self.manifest, tree = Manifest.create(self.file_system, self.directory, options, options.partitions or 1)
-        self.options = options
+        self.options = options = replace(options, partitions=self.manifest.partitions)
+        self._require_files(tree)
         self.engine = Engine(
             self.file_system, self.directory, partitions=self.manifest.partitions,
-            memtable_bytes=max(options.memtable_bytes // limits.MAX_MEMTABLES // self.manifest.partitions,
-                               limits.MIN_MEMTABLE_BYTES),
-            cache_bytes=options.block_cache_bytes, max_open_tables=options.max_open_tables,
+            memtable_bytes=options.memtable_capacity_bytes, cache_bytes=options.block_cache_bytes, max_open_tables=options.max_open_tables,
             durability=DURABILITIES[options.durability], value_threshold=options.value_threshold_bytes,
             value_file_bytes=options.value_file_bytes, log_segment_bytes=options.log_segment_bytes,
             next_file_number=tree.next_file_number, last_ts=tree.last_ts, gc_floor_ts=tree.gc_floor_ts)
         self._table_cache = doors.table_cache(self.engine)
         self.handles: dict[int, TableHandle] = {}
         self._retired: list[tuple[TableHandle, TableMeta]] = []
+        self.value_file_holds = 0                                # who needs every value file to stay; mutex
         for meta in tree.tables():
             self.handles[meta.number] = self._handle(meta)
         doors.install(self.engine, self._view_levels(tree), [])
         # Every batch after this timestamp is in the log; older ones went with their segments.
         self.log_complete_from_ts = tree.last_ts
-        self.replayed_values = set(self.engine.recover(tree.first_log_segment))
+        self.replayed_values = set(self.engine.recover(tree.first_log_segment, tree.flushed_ts))
         for name in orphans(self.file_system, self.directory, tree, value_files_in_log=self.replayed_values):
             with contextlib.suppress(StorageError):              # what stays is an orphan at the next open, too
                 self.file_system.unlink(os.path.join(self.directory, name))
@@ -128,6 +131,18 @@ class LocalStore:
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
+    def _require_files(self, tree: Tree) -> None:
+        """All files the tree names must be there; else nothing may be removed as an orphan."""
+        there = set(self.file_system.list_dir(self.directory))
+        named = [table_name(table.number) for table in tree.tables()]
+        named += [values_name(file.number) for file in tree.value_files if file.garbage_bytes < file.total_bytes]
+        for name in named:
+            if name not in there:
+                if self.manifest.lost_its_end:
+                    raise CorruptionError(f"{name} is not there, and the manifest's last record is damaged",
+                                          path=self.path(self.manifest.name))
+                raise CorruptionError("a file of the database is not there", path=self.path(name))
+
     def _handle(self, meta: TableMeta) -> TableHandle:
         return TableHandle.create(self._table_cache, self.path(table_name(meta.number)), table_properties(meta))
 
@@ -139,8 +154,10 @@ class LocalStore:
             return [self.handles[meta.number] for meta in run]
 
     def change(self, *, added: Sequence[TableMeta] = (), removed: Sequence[TableMeta] = (),
-               flushed: Sequence[MemtableHandle] = (), **counters: int) -> None:
-        """Makes one change of the tree durable and shows it to readers."""
+               flushed: Sequence[MemtableHandle] = (), flushed_ts: Sequence[tuple[int, int]] = (),
+               **counters: int) -> None:
+        """Makes one change of the tree durable and shows it to readers. `flushed_ts`: (partition, timestamp) up to
+        which the log is in tables then."""
         with self.mutex:
             before, after = _references(removed), _references(added)
             grown = {number: count - before.get(number, 0) for number, count in after.items()
@@ -149,6 +166,7 @@ class LocalStore:
                        if count > after.get(number, 0)}
             edit = Edit(
                 added=tuple(added), removed=tuple(meta.number for meta in removed),
+                flushed=tuple(flushed_ts),
                 next_file_number=doors.next_file_number(self.engine), last_ts=doors.visible_ts(self.engine),
                 gc_floor_ts=doors.gc_floor_ts(self.engine),
                 added_value_files=tuple(ValueFileMeta(number, count) for number, count in sorted(grown.items())),
@@ -167,19 +185,24 @@ class LocalStore:
 
     def drop_unused(self) -> None:
         """Lets go of retired tables nobody reads any more, and removes value files nothing points into."""
+        doors.reclaim(self.engine)                               # the views that still showed them
         with self.mutex:
             self._retired = [(handle, meta) for handle, meta in self._retired if handle.is_shared()]
-            if not self.tree.value_files:
+            if self.value_file_holds or not self._dead_value_files():
                 return
-            in_use = {number for _, meta in self._retired for number, _ in meta.value_files}
-            oldest = doors.oldest_value_file(self.engine)        # what memtables and unfinished writes may point into
-            dead = [file.number for file in self.tree.value_files
-                    if file.garbage_bytes == file.total_bytes and file.number < oldest and file.number not in in_use]
-            if dead:
+            doors.roll_values(self.engine)                       # else a file that is written to could get a value
+            if dead := self._dead_value_files():                 # between the look and its end
                 self.manifest.append(Edit(removed_value_files=tuple(dead)))
                 for number in dead:
                     with contextlib.suppress(StorageError):
                         doors.remove_values(self.engine, number)
+
+    def _dead_value_files(self) -> list[int]:
+        """Numbers of value files nothing points into; mutex held."""
+        in_use = {number for _, meta in self._retired for number, _ in meta.value_files}
+        oldest = doors.oldest_value_file(self.engine)            # what memtables and unfinished writes may point into
+        return [file.number for file in self.tree.value_files
+                if file.garbage_bytes == file.total_bytes and file.number < oldest and file.number not in in_use]
 
     def release_log(self) -> None:
         """Remembers which log segments are no longer needed, and gives them back."""
@@ -258,6 +281,7 @@ class LocalStore:
             emptied = False
             try:
                 emptied = self.background.flush_last()
+                self.manifest.seal()                             # the log, which could tell of a lost edit, goes now
             except PhantomError:                                 # the log still has it all
                 pass
             finally:
@@ -272,7 +296,8 @@ class LocalStore:
                 self.is_closed = True
                 self.engine.refuse()
                 self.background.stop()
-                self._release(False)
+                with contextlib.suppress(PhantomError):          # nobody is left to be told
+                    self._release(False)
 
     def _release(self, log_is_empty: bool) -> None:
         try:

@@ -41,9 +41,10 @@ class TableMeta:
     smallest: bytes                      # user keys, both inclusive, range tombstones included
     largest: bytes
     value_files: tuple[tuple[int, int], ...] = ()    # (value file, bytes referenced there), by number
+    base_ts: int = 0                     # the file's timestamps count from here; min_ts and max_ts include it
 
     def __post_init__(self) -> None:
-        if self.smallest > self.largest or self.min_ts > self.max_ts:
+        if self.smallest > self.largest or not self.base_ts <= self.min_ts <= self.max_ts:
             raise CorruptionError(f"table {self.number}: its keys or timestamps end before they begin")
 
     def overlaps(self, smallest: bytes, largest: bytes) -> bool:
@@ -79,6 +80,8 @@ class Edit:
     last_ts: int | None = None
     gc_floor_ts: int | None = None
     first_log_segment: int | None = None
+    # (partition, timestamp): logged writes of the partition up to there are in tables now.
+    flushed: tuple[tuple[int, int], ...] = ()
     # A value file that is known already grows by these bytes.
     added_value_files: tuple[ValueFileMeta, ...] = ()
     value_garbage: tuple[tuple[int, int], ...] = ()      # (value file, bytes no table refers to any more)
@@ -91,14 +94,17 @@ class Tree:
 
     partitions: tuple[Levels, ...]
     next_file_number: int = 1            # above every table and value file ever made
-    last_ts: int = 0                     # commits up to here are in tables
+    last_ts: int = 0                     # no commit in a table is newer; the next one gets a larger timestamp
     gc_floor_ts: int = 0                 # reads below may find versions gone
     first_log_segment: int = 0           # older segments are no longer needed
     value_files: tuple[ValueFileMeta, ...] = ()          # by number
+    # Per partition: what the log holds up to here is in tables. A replay must skip it: tables may be ahead of
+    # what was dropped since, and of a log that lost its end.
+    flushed_ts: tuple[int, ...] = ()
 
     @classmethod
     def empty(cls, partition_count: int, level_count: int) -> Tree:
-        return cls(partitions=(((),) * level_count,) * partition_count)
+        return cls(partitions=(((),) * level_count,) * partition_count, flushed_ts=(0,) * partition_count)
 
     def tables(self) -> Iterable[TableMeta]:
         return (table for levels in self.partitions for level in levels for table in level)
@@ -107,6 +113,7 @@ class Tree:
         """The edit that makes this tree out of an empty one."""
         return Edit(added=tuple(self.tables()), next_file_number=self.next_file_number, last_ts=self.last_ts,
                     gc_floor_ts=self.gc_floor_ts, first_log_segment=self.first_log_segment,
+                    flushed=tuple((partition, ts) for partition, ts in enumerate(self.flushed_ts) if ts),
                     added_value_files=self.value_files)
 
     def apply(self, edit: Edit) -> Tree:
@@ -116,7 +123,20 @@ class Tree:
         highest = max([table.number for table in edit.added] + [file.number for file in edit.added_value_files],
                       default=0)
         counters["next_file_number"] = max(counters.get("next_file_number", self.next_file_number), highest + 1)
-        return replace(self, partitions=self._apply_tables(edit), value_files=self._apply_values(edit), **counters)
+        counters["last_ts"] = max([counters.get("last_ts", self.last_ts), *(table.max_ts for table in edit.added),
+                                   *(ts for _, ts in edit.flushed)])
+        return replace(self, partitions=self._apply_tables(edit), value_files=self._apply_values(edit),
+                       flushed_ts=self._apply_flushed(edit), **counters)
+
+    def _apply_flushed(self, edit: Edit) -> tuple[int, ...]:
+        if not edit.flushed:
+            return self.flushed_ts
+        newest = list(self.flushed_ts)
+        for partition, ts in edit.flushed:
+            if partition >= len(newest):
+                raise CorruptionError(f"an edit flushes partition {partition}, which the database does not have")
+            newest[partition] = max(newest[partition], ts)
+        return tuple(newest)
 
     def _apply_tables(self, edit: Edit) -> tuple[Levels, ...]:
         if not edit.added and not edit.removed:

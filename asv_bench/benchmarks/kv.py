@@ -193,6 +193,7 @@ class Footprint(Opened):
     """What it costs beside time."""
 
     def track_bytes_per_entry(self) -> float:
+        self.db.close()                         # tables that compaction replaced are gone then
         return sum(path.stat().st_size for path in Path(self.folder).rglob("*.table")) / ENTRIES
 
     track_bytes_per_entry.unit = "bytes"        # type: ignore[attr-defined]

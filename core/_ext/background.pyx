@@ -8,13 +8,13 @@ from libc.stddef cimport size_t
 from libc.stdlib cimport calloc, free, malloc
 
 from .compaction cimport ValueLogHandle
-from .engine cimport Engine
-from .guard cimport guard_poll
+from .engine cimport TIMESTAMP_LOGICAL_BITS, TIMESTAMP_STEP, Engine
+from .guard cimport guard_poll, guard_synchronize
 from .log cimport (log_bytes, log_current_segment, log_durable_lsn, log_end_lsn, log_prepare, log_release,
                    log_wait_durable)
 from .memtable cimport Memtable, MemtableHandle, memtable_retain
-from .platform cimport (condition_broadcast, condition_wait_ms, load_u32, load_u64, mutex_lock, mutex_unlock, add_u64,
-                        store_u32, store_u64)
+from .platform cimport (add_u64, coarse_unix_ms, condition_broadcast, condition_wait_ms, load_u32, load_u64, mutex_lock,
+                        mutex_unlock, store_u32, store_u64)
 from .status cimport NO_MEMORY, NO_OFFSET, fail, raise_status
 from .table cimport Table, TableCacheHandle, TableHandle, table_retain
 from .values cimport value_log_remove, value_log_roll, value_log_sync
@@ -82,6 +82,75 @@ def rotate(Engine engine not None, uint32_t partition):
     if status < 0:
         raise_status(status)
     return status == 1
+
+
+def cut(Engine engine not None):
+    """For each partition its memtables with all that is committed now, oldest first, and nothing later: a batch over
+    several partitions is in them whole or not at all."""
+    cdef Partition *place
+    cdef uint32_t i, j
+    cdef int status = 0
+    with nogil:
+        mutex_lock(&engine.commit_mutex)
+        for i in range(engine.partition_count):
+            place = &engine.view.partitions[i]
+            if status == 0 and (place.memtables[0].entry_count or place.memtables[0].tombstone_count):
+                status = engine._rotate(i, engine.memtable_bytes)
+    try:
+        if status < 0:
+            raise_status(status)
+        handles = [[] for i in range(engine.partition_count)]
+        for i in range(engine.partition_count):
+            place = &engine.view.partitions[i]
+            for j in range(place.memtable_count - 1, 0, -1):
+                handles[i].append(MemtableHandle.wrap(place.memtables[j]))
+        return handles
+    finally:
+        mutex_unlock(&engine.commit_mutex)
+
+
+def freeze(Engine engine not None):
+    """Commits wait from here on until thaw()."""
+    cdef int status
+    with nogil:
+        mutex_lock(&engine.commit_mutex)
+        status = engine.check_usable()
+        if status == 0:
+            engine.frozen = True
+        mutex_unlock(&engine.commit_mutex)
+    if status < 0:
+        raise_status(status)
+
+
+def thaw(Engine engine not None):
+    """Commits go on."""
+    with nogil:
+        mutex_lock(&engine.commit_mutex)
+        engine.frozen = False
+        condition_broadcast(&engine.room_condition)
+        mutex_unlock(&engine.commit_mutex)
+
+
+def reserve_ts(Engine engine not None):
+    """A commit timestamp larger than all before, which no commit will get."""
+    cdef uint64_t ts
+    with nogil:
+        mutex_lock(&engine.commit_mutex)
+        ts = max(engine.last_ts + TIMESTAMP_STEP, coarse_unix_ms() << TIMESTAMP_LOGICAL_BITS)
+        engine.last_ts = ts
+        mutex_unlock(&engine.commit_mutex)
+    return ts
+
+
+def publish_ingest(Engine engine not None, uint64_t ts, bytes first not None, bytes last not None):
+    """Makes `ts` visible, at which the tables just installed have the keys from `first` to `last`. The engine is
+    frozen, and all older commits are on disk."""
+    engine.ingests.append((ts, first, last))
+    with nogil:
+        mutex_lock(&engine.snapshot_mutex)
+        store_u64(&engine.visible_ts, ts)
+        mutex_unlock(&engine.snapshot_mutex)
+        engine.wake(0)
 
 
 def oldest_log_segment(Engine engine not None):
@@ -177,6 +246,12 @@ def install(Engine engine not None, list partitions, list flushed not None):
     mutex_unlock(&engine.commit_mutex)
     with nogil:
         guard_poll(engine.guard)
+
+
+def reclaim(Engine engine not None):
+    """Waits until no reader is left that was inside before, and frees what was unlinked until then (old views)."""
+    with nogil:
+        guard_synchronize(engine.guard)
 
 
 def table_cache(Engine engine not None):

@@ -124,6 +124,7 @@ cdef uint64_t _count_up(void *context) noexcept nogil:
     return next_number[0] - 1
 
 
+@cython.no_gc_clear                  # closing needs the file system
 @cython.final
 cdef class ValueLogHandle:
     """Lends a value log to write_tables, so that it can relocate values."""

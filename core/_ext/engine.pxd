@@ -19,6 +19,7 @@ from .log cimport Log
 from .memtable cimport Memtable
 from .platform cimport condition_t, mutex_t
 from .read_set cimport ReadSet
+from .status cimport ErrorDetail
 from .table cimport TableCache
 from .values cimport ValueLog
 from .view cimport View
@@ -80,6 +81,7 @@ cdef class Engine:
     cdef uint32_t finishing                      # commits between commit() and the end of finish_commit()
     cdef uint64_t log_segment                    # where the last record went
     cdef int background_status                   # < 0: background work fails with this status
+    cdef bint frozen                             # commits wait: an ingest installs its tables
     cdef uint64_t commits                        # statistics, as the next two
     cdef uint64_t bytes_written
     cdef uint64_t stall_ns
@@ -99,13 +101,20 @@ cdef class Engine:
     cdef int _room_for_batch(self, const char *payload, size_t size, bint may_wait) noexcept nogil
     cdef int _validate(self, Validation *validation, const char *payload, size_t size) noexcept nogil
     cdef int _apply(self, const char *payload, size_t size, uint64_t ts) noexcept nogil
+    cdef bint _is_flushed(self, uint32_t partition, uint64_t ts) noexcept nogil
     cdef int _commit_locked(self, const char *payload, size_t size, Validation *validation, bint may_wait,
                             uint64_t *commit_ts, uint64_t *end_lsn) noexcept nogil
     cdef int _check_replayed_value(self, const Operation *operation) noexcept nogil
     cdef int replay_record(self, uint64_t segment, uint64_t ts, const char *payload, size_t size) noexcept nogil
+    # while replaying the log: what is in tables already, by partition
+    cdef uint64_t *flushed_ts
     # value files met while replaying the log; guarded by commit_mutex
     cdef uint64_t *replayed_values
     cdef size_t replayed_value_count
+    cdef ErrorDetail missing_value               # what is wrong with the value that ended the replay, if one did
+    # (timestamp, first, last internal key) of each ingest since opening, oldest first: what the log lacks and a feed
+    # must take from the tables. Each is here before its timestamp is visible.
+    cdef readonly list ingests
 
     # 0, or why the engine cannot be used: CLOSED or FORKED
     cdef int check_usable(self) noexcept nogil

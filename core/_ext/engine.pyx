@@ -10,10 +10,11 @@ reader may use until `visible_ts` moves; it moves when they are all in the memta
 "commit", on disk. Commits are validated and stamped one at a time under the commit lock: that order
 is the serial order. The waiting for the disk happens outside the lock, shared by all who wait.
 """
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 from .batch cimport Operation, operation_get
@@ -24,15 +25,15 @@ from .guard cimport guard_defer, guard_enter, guard_exit, guard_free, guard_new,
 from .hashing cimport key_hash
 from .log cimport (log_append, log_bytes, log_close, log_current_segment, log_end_lsn, log_durable_lsn, log_open,
                    log_prepare, log_release, log_wait_durable)
-from .memtable cimport (Memtable, MemtableHandle, memtable_add_tombstone, memtable_entry_bytes, memtable_insert,
-                        memtable_new, memtable_release, memtable_retain)
+from .memtable cimport (Memtable, MemtableHandle, memtable_add_tombstone, memtable_defer_order, memtable_entry_bytes,
+                        memtable_insert, memtable_new, memtable_release, memtable_restore_order, memtable_retain)
 from .platform cimport (add_u32, add_u64, coarse_unix_ms, condition_broadcast, condition_destroy, condition_init,
                         condition_signal, condition_wait_ms, fork_generation, full_fence, get_u64, load_ptr, load_u32,
                         load_u64, monotonic_ns, mutex_destroy, mutex_init, mutex_lock, mutex_trylock, mutex_unlock,
                         sleep_us, store_ptr, store_u32, store_u64, sub_u32, watch_forks)
 from .read_set cimport ReadSet, read_set_key, read_set_key_count, read_set_range, read_set_range_count
 from .status cimport (BUSY, CLOSED, CONFLICT, CORRUPTION, FAILED, FORKED, INVALID, NOT_FOUND, NO_MEMORY, NO_OFFSET,
-                      SNAPSHOT_TOO_OLD, TOO_LARGE, fail, raise_status)
+                      SNAPSHOT_TOO_OLD, TOO_LARGE, error_detail, fail, raise_status)
 from .table cimport (Table, TableCacheHandle, TableHandle, table_cache_free, table_cache_new, table_release,
                      table_retain)
 from .values cimport (ValueLog, ValuePointer, value_log_close, value_log_new, value_log_read, value_log_remove,
@@ -67,6 +68,7 @@ cdef int _replay(void *context, uint64_t segment, uint64_t commit_ts, const char
     return (<Engine> context).replay_record(segment, commit_ts, payload, size)
 
 
+@cython.no_gc_clear                  # its end needs the file system, also inside a dying cycle
 cdef class Engine:
     def __cinit__(self, FileSystem file_system not None, str directory not None, *, uint32_t partitions,
                   uint64_t memtable_bytes, uint64_t cache_bytes, uint32_t max_open_tables, int durability,
@@ -84,6 +86,7 @@ cdef class Engine:
         self.last_ts = self.visible_ts = last_ts
         self.gc_floor_ts = gc_floor_ts
         self.closed = 1                                     # until the log is open
+        self.ingests = []
         mutex_init(&self.commit_mutex)
         condition_init(&self.room_condition)
         mutex_init(&self.snapshot_mutex)
@@ -162,6 +165,8 @@ cdef class Engine:
             return fail(NO_MEMORY, "memtable", NULL, <uint64_t> NO_OFFSET)
         fresh.first_value_file = <uint64_t> -1              # it points into none yet
         fresh.first_log_segment = log_current_segment(self.log) if self.log != NULL else 0
+        if self.log == NULL:                                # recovery sorts once, at its end
+            memtable_defer_order(fresh)
         view = view_with_memtable(self.view, partition, fresh)
         memtable_release(fresh)                             # the view holds it now
         if view == NULL:
@@ -261,6 +266,10 @@ cdef class Engine:
             return fail(CONFLICT, NULL, NULL, <uint64_t> NO_OFFSET)
         return changed
 
+    cdef bint _is_flushed(self, uint32_t partition, uint64_t ts) noexcept nogil:
+        """Whether a replayed write is in tables already, or was there and has been dropped since."""
+        return self.flushed_ts != NULL and ts <= self.flushed_ts[partition]
+
     cdef int _apply(self, const char *payload, size_t size, uint64_t ts) noexcept nogil:
         """Commit lock held, room made: the operations go into the memtables."""
         cdef const char *p = payload
@@ -273,10 +282,14 @@ cdef class Engine:
             p = operation_get(p, end, &operation)
             if operation.kind == KIND_RANGE_DELETE:
                 for i in range(self.partition_count):
+                    if self._is_flushed(i, ts):
+                        continue
                     status = memtable_add_tombstone(self.view.partitions[i].memtables[0], operation.key,
                                                     operation.key_size, operation.value, operation.value_size, ts)
                     if status < 0:
                         return status
+                continue
+            if self._is_flushed(self.partition_of(operation.slot), ts):
                 continue
             active = self.view.partitions[self.partition_of(operation.slot)].memtables[0]
             if operation.kind == KIND_POINTER and get_u64(operation.value) < active.first_value_file:
@@ -296,6 +309,10 @@ cdef class Engine:
             status = self.check_usable()
             if status == 0 and load_u32(&self.failed):
                 status = fail(FAILED, NULL, NULL, <uint64_t> NO_OFFSET)
+            if status == 0 and self.frozen:
+                if may_wait:
+                    condition_wait_ms(&self.room_condition, &self.commit_mutex, 100)
+                status = BUSY
             if status == 0:
                 status = self._room_for_batch(payload, size, may_wait)
             if status == 0:
@@ -313,8 +330,8 @@ cdef class Engine:
         status = log_append(self.log, payload, size, ts, end_lsn)
         if status < 0:
             return status
-        if log_current_segment(self.log) != self.log_segment:
-            self.log_segment = log_current_segment(self.log)
+        if self.log.current.number != self.log_segment:
+            self.log_segment = self.log.current.number
             self.wake(WORK_LOG)                             # the spare segment was taken: make another
         self.last_ts = ts
         status = self._apply(payload, size, ts)
@@ -419,18 +436,33 @@ cdef class Engine:
         """(sorted open snapshots, horizon): what a compaction that starts now must keep. Reads `as_of` a time
         before the horizon are refused from here on."""
         cdef uint64_t horizon, keep_ms = coarse_unix_ms()
+        cdef uint64_t *copy
+        cdef size_t count, i
         keep_ms = keep_ms - retention_ms if keep_ms > retention_ms else 0
-        with nogil:
-            mutex_lock(&self.snapshot_mutex)
-        horizon = load_u64(&self.visible_ts)
-        if keep_ms << TIMESTAMP_LOGICAL_BITS < horizon:
-            horizon = keep_ms << TIMESTAMP_LOGICAL_BITS
-        if horizon > self.gc_floor_ts:
-            self.gc_floor_ts = horizon
-        horizon = self.gc_floor_ts
-        snapshots = sorted({self.snapshots[i] for i in range(self.snapshot_count)})
-        mutex_unlock(&self.snapshot_mutex)
-        return snapshots, horizon
+        with nogil:                                         # whoever holds this lock must not wait for the GIL:
+            mutex_lock(&self.snapshot_mutex)                # snapshots are closed with the GIL held
+            count = self.snapshot_count
+            copy = <uint64_t *> malloc((count + 1) * sizeof(uint64_t))
+            horizon = load_u64(&self.visible_ts)
+            if keep_ms << TIMESTAMP_LOGICAL_BITS < horizon:
+                horizon = keep_ms << TIMESTAMP_LOGICAL_BITS
+            if copy != NULL:
+                if count:
+                    memcpy(copy, self.snapshots, count * sizeof(uint64_t))
+                if load_u32(&self.watchers):                # a feed's position is among the snapshots: what came
+                    for i in range(count):                  # after it must stay, version by version
+                        if copy[i] < horizon:
+                            horizon = copy[i]
+                if horizon > self.gc_floor_ts:
+                    self.gc_floor_ts = horizon
+                horizon = self.gc_floor_ts
+            mutex_unlock(&self.snapshot_mutex)
+        if copy == NULL:
+            raise MemoryError()
+        try:
+            return sorted({copy[i] for i in range(count)}), horizon
+        finally:
+            free(copy)
 
     # ---------------------------------------------------------------- opening and closing
 
@@ -451,6 +483,7 @@ cdef class Engine:
         status = value_log_read(self.values, &pointer, buffer)
         free(buffer)
         if status == CORRUPTION or status == NOT_FOUND:
+            self.missing_value = error_detail()[0]
             return 1
         if status < 0:
             return status
@@ -476,7 +509,7 @@ cdef class Engine:
             p = operation_get(p, end, &operation)
             if p == NULL:
                 return fail(CORRUPTION, "log record holds a malformed batch", NULL, <uint64_t> NO_OFFSET)
-            if operation.kind == KIND_POINTER:
+            if operation.kind == KIND_POINTER and not self._is_flushed(self.partition_of(operation.slot), ts):
                 status = self._check_replayed_value(&operation)
                 if status != 0:
                     return status
@@ -494,13 +527,19 @@ cdef class Engine:
             self.last_ts = ts
         return 0
 
-    def recover(self, uint64_t first_segment):
-        """Replays the log from `first_segment` into memtables and opens it for writing."""
+    def recover(self, uint64_t first_segment, flushed_ts not None):
+        """Replays the log from `first_segment` into memtables and opens it for writing. `flushed_ts`: for each
+        partition the timestamp up to which its logged writes are in tables already."""
         cdef int status = 0
-        cdef uint32_t i
+        cdef uint32_t i, j
         cdef bytes path = self.directory.encode()
         cdef const char *path_chars = path
         cdef bint zero_fill = self.durability == DURABILITY_COMMIT
+        self.flushed_ts = <uint64_t *> calloc(self.partition_count, sizeof(uint64_t))
+        if self.flushed_ts == NULL:
+            raise MemoryError()
+        for i, ts in enumerate(flushed_ts):
+            self.flushed_ts[i] = ts
         with nogil:
             mutex_lock(&self.commit_mutex)
             for i in range(self.partition_count):
@@ -509,8 +548,17 @@ cdef class Engine:
                     break
             mutex_unlock(&self.commit_mutex)
             if status == 0:
-                status = log_open(&self.file_system.handle, path_chars, first_segment, self.log_segment_bytes, zero_fill,
-                                  _replay, <void *> self, &self.log)
+                status = log_open(&self.file_system.handle, path_chars, first_segment, self.log_segment_bytes,
+                                  zero_fill, _replay, <void *> self, &self.log)
+            for i in range(self.partition_count):
+                for j in range(self.view.partitions[i].memtable_count):
+                    if status == 0:
+                        status = memtable_restore_order(self.view.partitions[i].memtables[j])
+        free(self.flushed_ts)
+        self.flushed_ts = NULL                              # from here on everything is new
+        if status == CORRUPTION and self.missing_value.status < 0:
+            error_detail()[0] = self.missing_value          # the log record is whole: what it points to is not
+            error_detail().status = CORRUPTION
         if status < 0:
             raise_status(status)
         for i in range(self.partition_count):               # those without replayed writes begin here

@@ -7,7 +7,14 @@ The log is the feed: its records are the batches, in order. When the log no long
 `from_ts`, the versions themselves do, within the retention window: all versions newer than
 `from_ts`, sorted by timestamp and grouped, are the same batches (deletes are versions too). A feed
 pins its log segment and registers its position like a snapshot, so nothing it still needs is collected.
+
+What ingest() added is not in the log. The engine lists those batches; when the feed has given out all records
+before one, it takes the batch from the tables.
 """
+from bisect import bisect_right
+from operator import itemgetter
+
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, malloc
@@ -15,7 +22,7 @@ from libc.string cimport memcpy
 
 from .batch cimport Operation, operation_get
 from .block cimport KIND_DELETE, KIND_POINTER, KIND_PUT, KIND_RANGE_DELETE
-from .cursor cimport Cursor, RangeTombstone
+from .cursor cimport Cursor, RangeTombstone, compare_keys
 from .engine cimport Engine
 from .guard cimport guard_enter, guard_exit
 from .keys cimport PREFIX_BYTES
@@ -29,6 +36,7 @@ from .status cimport CLOSED, FEED_LOST, NO_MEMORY, NO_OFFSET, fail, raise_status
 from .view cimport View, view_release, view_retain, view_source_limit, view_sources, view_tombstones
 
 
+@cython.no_gc_clear                  # its end needs the engine, also inside a dying cycle
 cdef class FeedCursor:
     """Batches of one keyspace as (timestamp, [(key, value or None, stop or None), ...]); `stop` marks a range
     delete of [key, stop). For one thread at a time; core/feed.py is what programs use."""
@@ -41,7 +49,8 @@ cdef class FeedCursor:
     cdef bint has_record                 # cursor.record was read but is not yet visible
     cdef uint64_t position_ts            # all batches up to here were given out
     cdef bint is_registered
-    cdef list caught_up                  # batches of the catch-up, newest first; None: none left
+    cdef bint is_watching                # counted in engine.watchers
+    cdef list caught_up                  # batches taken from versions, newest first; None: none left
 
     def __cinit__(self, Engine engine not None, uint8_t prefix, object from_ts, uint64_t complete_from_ts):
         """`complete_from_ts`: the log holds every batch after this timestamp."""
@@ -52,7 +61,7 @@ cdef class FeedCursor:
                 status = engine.open_snapshot(0, &self.position_ts)      # now, and safe from collection
         if status < 0:
             raise_status(status)
-        self.is_registered = True
+        self.is_registered = self.is_watching = True
         add_u32(&engine.watchers, 1)
         self._pin(from_ts is not None and complete_from_ts <= from_ts)
         if from_ts is not None and from_ts < self.position_ts:
@@ -64,7 +73,7 @@ cdef class FeedCursor:
                 if status < 0:                                           # too old to keep versions for: the log has
                     self.is_registered = False                           # them all the same
             else:
-                self._catch_up(from_ts)
+                self._catch_up(from_ts, self.position_ts, bytes([prefix]), None)
 
     def __dealloc__(self):
         if self.engine is not None:
@@ -98,10 +107,12 @@ cdef class FeedCursor:
         if self.is_registered:
             self.engine.close_snapshot(self.position_ts)
             self.is_registered = False
+        if self.is_watching:
+            self.is_watching = False
             sub_u32(&self.engine.watchers, 1)
 
-    cdef int _catch_up(self, uint64_t from_ts) except -1:
-        """All versions in (from_ts, position_ts], as batches."""
+    cdef int _catch_up(self, uint64_t from_ts, uint64_t until_ts, bytes first, bytes last) except -1:
+        """All versions in (from_ts, until_ts] of internal keys from `first` to `last` (None: the keyspace's last)."""
         cdef View *view
         cdef Cursor **sources
         cdef Cursor *merged
@@ -110,10 +121,14 @@ cdef class FeedCursor:
         cdef uint32_t token
         cdef int moved
         cdef dict batches = {}
-        cdef char first = <char> self.prefix
+        cdef const char *first_key = first
+        cdef const char *last_key = NULL
+        cdef size_t first_size = len(first), last_size = 0
         if from_ts < load_u64(&self.engine.gc_floor_ts):
             fail(FEED_LOST, NULL, NULL, <uint64_t> NO_OFFSET)
             raise_status(FEED_LOST)
+        if last is not None:
+            last_key, last_size = last, len(last)
         token = guard_enter(self.engine.guard)
         view = view_retain(<View *> load_ptr(<void **> &self.engine.view))
         guard_exit(self.engine.guard, token)
@@ -123,9 +138,11 @@ cdef class FeedCursor:
             moved = view_sources(view, NULL, 0, NULL, 0, 0, 131072, sources) if sources != NULL else NO_MEMORY
             if moved >= 0:
                 merged = merge_cursor(sources, moved)
-                moved = NO_MEMORY if merged == NULL else merged.seek(merged, &first, PREFIX_BYTES)
-            while moved == 1 and merged.key_size and merged.key[0] == first:
-                if from_ts < merged.ts <= self.position_ts:
+                moved = NO_MEMORY if merged == NULL else merged.seek(merged, first_key, first_size)
+            while moved == 1 and merged.key_size and <uint8_t> merged.key[0] == self.prefix:
+                if last_key != NULL and compare_keys(merged.key, merged.key_size, last_key, last_size) > 0:
+                    break
+                if from_ts < merged.ts <= until_ts:
                     value = None
                     if merged.kind != KIND_DELETE:
                         value = load_value(self.engine, merged.kind, merged.value, merged.value_size)
@@ -138,7 +155,7 @@ cdef class FeedCursor:
             if moved < 0:
                 raise_status(moved)
             for i in range(tombstone_count):
-                if from_ts < tombstones[i].ts <= self.position_ts and tombstones[i].start[0] == first:
+                if from_ts < tombstones[i].ts <= until_ts and <uint8_t> tombstones[i].start[0] == self.prefix:
                     # first in its batch: what the batch wrote inside the range survives it
                     batches.setdefault(tombstones[i].ts, []).insert(0, (
                         tombstones[i].start[PREFIX_BYTES:tombstones[i].start_size], None,
@@ -183,37 +200,53 @@ cdef class FeedCursor:
     cdef int _move_position(self, uint64_t ts) except -1:
         cdef uint64_t registered
         cdef int status
-        if self.is_registered:
+        status = self.engine.open_snapshot(ts, &registered)     # before the old one goes: else a compaction that
+        if self.is_registered:                                  # starts in between would keep neither
             self.engine.close_snapshot(self.position_ts)
-        status = self.engine.open_snapshot(ts, &registered)
         self.is_registered = status == 0
         self.position_ts = ts
         return 0
 
+    cdef tuple _next_ingest(self, uint64_t visible):
+        """The first ingest after the position, if `visible` includes it."""
+        cdef list ingests = self.engine.ingests
+        if not ingests or ingests[len(ingests) - 1][0] <= self.position_ts:
+            return None
+        ingest = ingests[bisect_right(ingests, self.position_ts, key=itemgetter(0))]
+        return ingest if ingest[0] <= visible else None
+
     def next_batch(self):
         """The next committed batch, or None when there is none yet."""
-        cdef uint64_t end_lsn, visible
+        cdef uint64_t end_lsn, visible, ingest_ts
+        cdef tuple ingest
         cdef int status = self.engine.check_usable()
         if status < 0:
             raise_status(status)
         if self.cursor == NULL:
             fail(CLOSED, "the feed is closed", NULL, <uint64_t> NO_OFFSET)
             raise_status(CLOSED)
-        if self.caught_up:
-            return self.caught_up.pop()
         while True:
+            if self.caught_up:
+                return self.caught_up.pop()
             visible = load_u64(&self.engine.visible_ts)
+            ingest = self._next_ingest(visible)
             if not self.has_record:
                 with nogil:
                     end_lsn = log_end_lsn(self.engine.log)
                     status = log_cursor_next(self.cursor, end_lsn)
                 if status < 0:
                     raise_status(status)
-                if status == 0:
-                    return None
-                self.has_record = True
-                self._follow_segment()
-            if self.cursor.record.commit_ts > visible:
+                if status == 1:
+                    self.has_record = True
+                    self._follow_segment()
+            if ingest is not None:
+                ingest_ts, first, last = ingest
+                if not self.has_record or self.cursor.record.commit_ts > ingest_ts:
+                    if <uint8_t> first[0] == self.prefix:
+                        self._catch_up(ingest_ts - 1, ingest_ts, first, last)
+                    self._move_position(ingest_ts)
+                    continue
+            if not self.has_record or self.cursor.record.commit_ts > visible:
                 return None
             self.has_record = False
             if self.cursor.record.commit_ts <= self.position_ts:

@@ -27,6 +27,11 @@ cdef object load_value(Engine engine, int kind, const char *value, size_t value_
 # What `key` holds at `snapshot` (0: the newest), or None.
 cdef object read_key(Engine engine, uint8_t prefix, object key, uint64_t snapshot)
 
+cdef struct Wanted:                  # one key of a multi_get
+    Key key
+    uint64_t hash_value
+    uint32_t partition
+
 cdef struct Row:                     # offsets into the buffer of a Scan
     size_t key_offset
     size_t value_offset
@@ -51,6 +56,7 @@ cdef class Scan:
     cdef int state                   # 0 running, 1 at the end
     cdef object owner                # snapshot or transaction that must stay open; None for a keyspace
     cdef int refill(self) except -1
+    cdef object take_row(self)
     cdef int fill(self) noexcept nogil
     cdef int append_row(self) noexcept nogil
     cdef void release(self) noexcept

@@ -5,6 +5,7 @@ the GIL away and getting it back) and starts over without the GIL when a block m
 A scan gathers rows without the GIL, a bufferful at a time: few at first, for scans of a handful of
 rows, then more and more.
 """
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
@@ -25,7 +26,7 @@ from .merge cimport merge_cursor, read_cursor_free, read_cursor_new, read_cursor
 from .platform cimport add_u32, load_ptr, load_u64, sub_u32
 from .status cimport (BUSY, CORRUPTION, INVALID, NO_MEMORY, NO_OFFSET, SNAPSHOT_CLOSED, TOO_LARGE, fail, raise_status)
 from .values cimport VALUE_POINTER_BYTES, ValuePointer, value_log_append, value_log_read, value_log_sync
-from .view cimport (View, view_get, view_release, view_retain, view_source_limit, view_sources, view_tombstones)
+from .view cimport (View, view_get, view_prefetch, view_release, view_retain, view_source_limit, view_sources, view_tombstones)
 
 cdef enum:
     STACK_PAYLOAD_BYTES = 8192       # a single put up to this size is encoded on the stack
@@ -209,6 +210,7 @@ cdef object read_key(Engine engine, uint8_t prefix, object key, uint64_t snapsho
     return value
 
 
+@cython.no_gc_clear                  # its end needs the engine, also inside a dying cycle
 cdef class Scan:
     """Iterator of (key, value) in key order; made by `scan()`. It sees the rows of the moment it began."""
 
@@ -241,11 +243,15 @@ cdef class Scan:
         return self
 
     def __next__(self):
-        cdef Row *row
-        cdef object pair, key, value
         if self.row_next == self.row_count:
             if self.state or self.refill() == 0:
                 raise StopIteration
+        return self.take_row()
+
+    cdef object take_row(self):
+        """The next gathered row as a (key, value) tuple."""
+        cdef Row *row
+        cdef object pair, key, value
         row = &self.rows[self.row_next]
         self.row_next += 1
         key = PyBytes_FromStringAndSize(self.buffer + row.key_offset, row.key_size)
@@ -345,10 +351,18 @@ cdef class Scan:
 cdef int pin_view(Engine engine, Scan scan, uint64_t *snapshot) noexcept nogil:
     cdef uint32_t token = guard_enter(engine.guard)
     cdef int status = engine.check_usable()
+    cdef View *view
+    cdef View *newer
+    cdef uint64_t pinned_ts
     if status == 0:
-        scan.view = view_retain(<View *> load_ptr(<void **> &engine.view))
-        if snapshot[0] == 0:
-            snapshot[0] = load_u64(&engine.visible_ts)      # after the view: see engine.pyx
+        view = <View *> load_ptr(<void **> &engine.view)
+        while snapshot[0] == 0:
+            pinned_ts = load_u64(&engine.visible_ts)        # after the view: see engine.pyx
+            newer = <View *> load_ptr(<void **> &engine.view)
+            if newer == view:                               # else an ingest up to that time may not be in the view
+                snapshot[0] = pinned_ts
+            view = newer
+        scan.view = view_retain(view)
     guard_exit(engine.guard, token)
     return status
 
@@ -441,6 +455,7 @@ cdef Scan open_scan(Engine engine, uint8_t prefix, object start, object stop, bi
     return scan
 
 
+@cython.no_gc_clear                  # its end needs the engine, also inside a dying cycle
 cdef class Reader:
     """What a keyspace and a snapshot of it have in common: reading."""
 
@@ -480,24 +495,80 @@ cdef class Reader:
             scan.owner = self
         return scan
 
+    def range_scan(self, start, count):
+        """The first `count` (key, value) pairs with key >= start as a list: scan() for short ranges, in one call."""
+        cdef Scan scan = self.scan(start, None, False, count)
+        cdef list rows = []
+        while not scan.state and scan.refill():
+            while scan.row_next != scan.row_count:
+                rows.append(scan.take_row())
+        return rows
+
     def __iter__(self):
         return self.scan()
 
 
+cdef object read_group(Engine engine, View *view, Wanted *wanted, uint32_t count, uint64_t snapshot, list values):
+    """Appends the values of a group of keys; inside the guard. The memory of the whole group is requested, step by
+    step, before the first key is looked at, so that their cache misses overlap."""
+    cdef Found found
+    cdef uint32_t i
+    cdef int step, status
+    for step in range(3):
+        for i in range(count):
+            view_prefetch(view, wanted[i].partition, wanted[i].key.data, wanted[i].key.size, wanted[i].hash_value, step)
+    for i in range(count):
+        status = view_get(view, wanted[i].partition, wanted[i].key.data, wanted[i].key.size, wanted[i].hash_value,
+                          snapshot, False, &found)
+        if status == 1 and found.kind == KIND_PUT:
+            values.append(PyBytes_FromStringAndSize(found.value, found.value_size))
+        elif status == 0:
+            values.append(None)
+        elif status == 1 or status == BUSY:
+            values.append(read_slowly(engine, wanted[i].partition, &wanted[i].key, wanted[i].hash_value, snapshot))
+        else:
+            raise_status(status)
+
+
 cdef list read_keys(Engine engine, uint8_t prefix, list keys, uint64_t snapshot):
-    """Point reads in groups, the memory of a whole group requested before the first is looked at."""
-    cdef uint64_t pinned = snapshot
+    """Point reads as of one moment, a group at a time."""
+    cdef Wanted wanted[PREFETCH_KEYS]
     cdef list values = []
-    cdef int status
-    if not snapshot:
+    cdef uint64_t pinned = snapshot
+    cdef Py_ssize_t position = 0, total = len(keys)
+    cdef uint32_t count = 0, i, token
+    cdef int status = engine.check_usable()
+    if status == 0 and not snapshot:
         with nogil:
             status = engine.open_snapshot(0, &pinned)
-        if status < 0:
-            raise_status(status)
+    if status < 0:
+        raise_status(status)
     try:
-        for key in keys:
-            values.append(read_key(engine, prefix, key, pinned))
+        while position < total:
+            count = 0
+            while count < PREFETCH_KEYS and position < total:
+                key_build(&wanted[count].key, prefix, keys[position])
+                count += 1
+                position += 1
+            for i in range(count):
+                wanted[i].hash_value = key_hash(wanted[i].key.data, wanted[i].key.size)
+                wanted[i].partition = 0
+                if engine.partition_count > 1:
+                    wanted[i].partition = engine.partition_of(slot_for(engine, wanted[i].key.data, wanted[i].key.size))
+            token = guard_enter(engine.guard)
+            try:
+                status = engine.check_usable()
+                if status < 0:
+                    raise_status(status)
+                read_group(engine, <View *> load_ptr(<void **> &engine.view), wanted, count, pinned, values)
+            finally:
+                guard_exit(engine.guard, token)
+            for i in range(count):
+                key_free(&wanted[i].key)
+            count = 0
     finally:
+        for i in range(count):
+            key_free(&wanted[i].key)
         if not snapshot:
             engine.close_snapshot(pinned)
     return values
@@ -594,6 +665,7 @@ cdef int write_one(Engine engine, uint8_t prefix, object key, object value) exce
     return 0
 
 
+@cython.no_gc_clear                  # its end needs the engine, also inside a dying cycle
 cdef class Snapshot(Reader):
     """The keyspace as it was at one moment; stays the same until closed. Use it in a `with` statement."""
 

@@ -16,13 +16,34 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 
 from .files cimport FileHandle, FileSystem, FileSystemHandle
+from .log_segments cimport Segment, SegmentPool
 from .platform cimport condition_t, mutex_t
 
 cdef enum:
     LOG_HEADER_BYTES = 64
     LOG_RECORD_HEADER_BYTES = 24
 
-cdef struct Log
+cdef struct Log:
+    SegmentPool pool                 # has a lock of its own
+    bint zero_fill                   # constant
+    # guarded by the caller's commit lock
+    uint64_t offset                  # of the next record in the current segment's file
+    uint32_t seed                    # of the current segment
+    char *buffer                     # a record on its way to a file that is not mapped
+    size_t buffer_bytes
+    # guarded by `mutex`
+    mutex_t mutex
+    condition_t synced               # `syncing` has ended
+    Segment *oldest
+    Segment *current                 # the last of the list; replaced with the commit lock held, too
+    uint64_t end_lsn                 # also read atomically without it
+    uint64_t durable_lsn             # likewise
+    bint syncing                     # a thread syncs: no other does, and unsynced segments are not released
+    uint32_t failed                  # a sync failed: for ever; also read atomically
+    int failed_errno
+    uint64_t *pins                   # segment numbers; release keeps those and newer ones
+    size_t pin_count
+    size_t pin_capacity
 
 # Called for each record in order while recovering; a status < 0 stops the recovery with that status,
 # 1 says "this record's outside data (value log) is not there": treat it as torn or corrupt by its lsn.

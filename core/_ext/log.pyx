@@ -31,39 +31,17 @@ from libc.string cimport memcpy, memset
 
 from .files cimport OPEN_WRITE, FileSystemHandle, file_close, file_pwrite, file_sync, fs_open, fs_sync_dir
 from .hashing cimport crc32c
-from .log_reader cimport LOG_PATH_BYTES, SegmentHeader, log_header_put, log_path, log_record_bytes, log_seed
+from .log_reader cimport SegmentHeader, log_header_put, log_record_bytes, log_seed
 from .log_recovery cimport RecoveredSegment, Recovery, log_list, log_recover, log_recovery_free
-from .log_segments cimport (Segment, SegmentPool, segment_free, segment_grain, segments_free, segments_init,
-                            segments_lock, segments_prepare, segments_recycle, segments_unlink, segments_unlock)
-from .platform cimport (condition_broadcast, condition_destroy, condition_init, condition_t, condition_wait, load_u32,
-                        load_u64, mutex_destroy, mutex_init, mutex_lock, mutex_t, mutex_unlock, put_u32, put_u64,
-                        store_u32, store_u64)
-from .status cimport FAILED, FEED_LOST, INVALID, NO_MEMORY, NO_OFFSET, TOO_LARGE, error_detail, fail
+from .log_segments cimport (LOG_PATH_BYTES, Segment, log_path, segment_free, segment_grain, segments_free,
+                            segments_init, segments_lock, segments_prepare, segments_recycle, segments_unlink,
+                            segments_unlock)
+from .platform cimport (condition_broadcast, condition_destroy, condition_init, condition_wait, load_u32, load_u64,
+                        mutex_destroy, mutex_init, mutex_lock, mutex_unlock, put_u32, put_u64, store_u32, store_u64)
+from .status cimport FAILED, FEED_LOST, INVALID, NOT_FOUND, NO_MEMORY, NO_OFFSET, TOO_LARGE, error_detail, fail
 
 cdef enum:
     MAX_PAYLOAD_BYTES = 0xFFFFFF00
-
-cdef struct Log:
-    SegmentPool pool                 # has a lock of its own
-    bint zero_fill                   # constant
-    # guarded by the caller's commit lock
-    uint64_t offset                  # of the next record in the current segment's file
-    uint32_t seed                    # of the current segment
-    char *buffer                     # a record on its way to a file that is not mapped
-    size_t buffer_bytes
-    # guarded by `mutex`
-    mutex_t mutex
-    condition_t synced               # `syncing` has ended
-    Segment *oldest
-    Segment *current                 # the last of the list; replaced with the commit lock held, too
-    uint64_t end_lsn                 # also read atomically without it
-    uint64_t durable_lsn             # likewise
-    bint syncing                     # a thread syncs: no other does, and unsynced segments are not released
-    uint32_t failed                  # a sync failed: for ever; also read atomically
-    int failed_errno
-    uint64_t *pins                   # segment numbers; release keeps those and newer ones
-    size_t pin_count
-    size_t pin_capacity
 
 
 # ---- segments ------------------------------------------------------------------------------------
@@ -516,8 +494,11 @@ cdef int log_close(Log *log, bint remove_all) noexcept nogil:
     cdef int status = 0
     if not remove_all and not log.failed:
         status = log_wait_durable(log, log.end_lsn)
-    if log.pool.prepared != NULL and status == 0:
+    if status == 0 and (log.pool.prepared != NULL or remove_all):
+        # Also what a failed attempt left there: alone, it would look like the end of a log with a gap.
         status = segments_unlink(&log.pool, number + 1)
+        if status == NOT_FOUND:
+            status = 0
     if remove_all:
         # From the last to the first, so that a crash in between leaves no gap; spares do not count.
         while status == 0 and number >= oldest:

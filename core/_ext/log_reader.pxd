@@ -12,7 +12,6 @@ from .log cimport LOG_RECORD_HEADER_BYTES
 
 cdef enum:
     LOG_FORMAT_VERSION = 1           # written to disk
-    LOG_PATH_BYTES = 4096            # room for a path, its end included
     LOG_WINDOW_BYTES = 0x100000     # read at a time; grows for a record that is larger
 
 cdef enum LogPosition:
@@ -63,8 +62,6 @@ cdef inline uint64_t log_record_bytes(uint64_t payload_size) noexcept nogil:
 cdef inline uint32_t log_seed(uint64_t number) noexcept nogil:
     return crc32c(0, &number, 8)
 
-# The path of segment `number` into `out` (LOG_PATH_BYTES); INVALID when it is too long.
-cdef int log_path(const char *directory, uint64_t number, char *out) noexcept nogil
 # CORRUPTION with the segment's path.
 cdef int log_damaged(const char *directory, uint64_t number, uint64_t offset, const char *message) noexcept nogil
 # The 64 bytes of a header.

@@ -20,25 +20,18 @@ from libc.string cimport memcmp, memcpy, memset
 from .files cimport OPEN_READ, FileSystem, FileSystemHandle, file_close, file_pread, file_size, fs_open
 from .hashing cimport crc32c
 from .log cimport LOG_HEADER_BYTES, LOG_RECORD_HEADER_BYTES
+from .log_segments cimport LOG_PATH_BYTES, log_path
 from .platform cimport get_u32, get_u64, put_u32, put_u64
-from .status cimport CORRUPTION, INVALID, NEWER_FORMAT, NO_MEMORY, NO_OFFSET, NOT_FOUND, fail, raise_status
+from .status cimport CORRUPTION, NEWER_FORMAT, NO_MEMORY, NO_OFFSET, NOT_FOUND, fail, raise_status
 
 cdef extern from "string.h" nogil:
     char *strdup(const char *text) noexcept
-cdef extern from "stdio.h" nogil:
-    int snprintf(char *out, size_t size, const char *format, ...) noexcept
 
 cdef enum:
     HEADER_CRC_OFFSET = 48
 
 
 # ---- names and headers ---------------------------------------------------------------------------
-
-cdef int log_path(const char *directory, uint64_t number, char *out) noexcept nogil:
-    if snprintf(out, LOG_PATH_BYTES, "%s/%012llu.log", directory, <unsigned long long> number) >= LOG_PATH_BYTES:
-        return fail(INVALID, "the path is too long", directory, <uint64_t> NO_OFFSET)
-    return 0
-
 
 cdef int log_damaged(const char *directory, uint64_t number, uint64_t offset, const char *message) noexcept nogil:
     cdef char path[LOG_PATH_BYTES]

@@ -21,9 +21,9 @@ A cut is remembered by the start_lsn of the next segment: what segment 7 holds b
 segment 8 does not count, valid or not.
 
 The first segment to replay has no predecessor that tells where it starts. While its header is not
-known to be on disk the log keeps the segment before it (log_release sees to that), which is then
-read for its end alone. Without such a file the header had been synced, so that a damaged one in
-front of valid records is corruption.
+known to be on disk the log keeps the segments before it (log_release sees to that), which are then
+read for the end of the last whole one. Without such a file the header had been synced, so that a
+damaged one in front of valid records is corruption.
 """
 import os
 
@@ -105,14 +105,13 @@ cdef int _scan(SegmentReader *reader, uint64_t bound, log_apply apply, void *con
     return 0
 
 
-# Looks for proof that the log was synced beyond `above`: in the rest of the segment that `reader` has
-# open, then in the `count` segments after it. 1 + how many segments on it is, 0: none, < 0: status.
+# Looks for proof that the log was synced beyond `above`: in the segment that `reader` has open from `offset`
+# on, then in the `count` segments after it. `highest`: no record of the first of them is beyond that.
+# 1 + how many segments on the proof is, 0: none, < 0: status.
 cdef int _evidence(SegmentReader *reader, FileSystemHandle *fs, const char *directory, uint64_t offset,
-                   uint64_t above, size_t count) noexcept nogil:
+                   uint64_t above, uint64_t highest, size_t count) noexcept nogil:
     cdef LogRecord record
     cdef uint64_t number = reader.header.number
-    # the highest position that the records of the segment at hand can have
-    cdef uint64_t highest = <uint64_t> HIGHEST_LSN
     cdef size_t i
     cdef int status
     for i in range(count + 1):
@@ -123,45 +122,48 @@ cdef int _evidence(SegmentReader *reader, FileSystemHandle *fs, const char *dire
             offset = LOG_HEADER_BYTES
             if reader.header_valid and (above == <uint64_t> BEFORE_ALL or reader.header.durable_lsn > above):
                 return <int> i + 1
-        if reader.header_valid:
-            highest = reader.header.start_lsn + reader.limit
-        else:
-            if above != <uint64_t> BEFORE_ALL:       # it began at or before the highest position so far
-                highest = (highest if i > 0 else above) + reader.limit
-            reader.header.start_lsn = highest        # accept every durable_lsn up to there
+            highest = (reader.header.start_lsn if reader.header_valid else highest) + reader.limit
+        if not reader.header_valid:
+            reader.header.start_lsn = highest        # unknown; accept every durable_lsn up to there
         status = log_reader_search(reader, offset, above, highest, &record)
         if status != 0:
             return status if status < 0 else <int> i + 1
     return 0
 
 
-# The first segment's header is damaged: torn, so that the log is empty, or an error?
+# The first segment's header is damaged: torn, so that the log is empty, or an error? `previous`: how many
+# segments in a row before it are there. The last of them with a header tells where the log was synced at least.
 cdef int _recover_headless(SegmentReader *reader, FileSystemHandle *fs, const char *directory, uint64_t first,
-                           bint has_previous, size_t count, Recovery *out) noexcept nogil:
+                           uint64_t previous, size_t count, Recovery *out) noexcept nogil:
     cdef Scan scan
     cdef uint64_t above = <uint64_t> BEFORE_ALL
+    cdef uint64_t highest = <uint64_t> HIGHEST_LSN
+    cdef uint64_t between = 0        # bytes of the segments without a header
+    cdef uint64_t back = 1
     cdef int status
     memset(&scan, 0, sizeof(Scan))
-    if has_previous:
-        status = log_reader_open(reader, fs, directory, first - 1)
+    while above == <uint64_t> BEFORE_ALL and back <= previous:
+        status = log_reader_open(reader, fs, directory, first - back)
         if status < 0:
             return status
         if reader.header_valid:
             status = _scan(reader, <uint64_t> NO_BOUND, NULL, NULL, &scan)
             if status < 0:
                 return status
-            above = scan.lsn
-            out.end_lsn = scan.lsn
+            above = out.end_lsn = scan.lsn
+            highest = reader.header.start_lsn + reader.limit + between
+        between += reader.limit
+        back += 1
     status = log_reader_open(reader, fs, directory, first)
     if status == 0:
-        status = _evidence(reader, fs, directory, LOG_HEADER_BYTES, above, count - 1)
+        status = _evidence(reader, fs, directory, LOG_HEADER_BYTES, above, highest + reader.limit, count - 1)
     if status > 0:
         return log_damaged(directory, first, 0, "the header of a log segment is damaged")
     return status
 
 
 cdef int _recover(SegmentReader *reader, SegmentReader *next_reader, FileSystemHandle *fs, const char *directory,
-                  uint64_t first, size_t count, bint has_previous, log_apply apply, void *context,
+                  uint64_t first, size_t count, uint64_t previous, log_apply apply, void *context,
                   Recovery *out) noexcept nogil:
     cdef Scan scan
     cdef RecoveredSegment *segment
@@ -171,7 +173,7 @@ cdef int _recover(SegmentReader *reader, SegmentReader *next_reader, FileSystemH
     if status < 0:
         return status
     if not reader.header_valid:
-        return _recover_headless(reader, fs, directory, first, has_previous, count, out)
+        return _recover_headless(reader, fs, directory, first, previous, count, out)
     memset(&scan, 0, sizeof(Scan))
     for i in range(count):
         bound = <uint64_t> NO_BOUND
@@ -198,7 +200,8 @@ cdef int _recover(SegmentReader *reader, SegmentReader *next_reader, FileSystemH
         out.durable_lsn = scan.durable_lsn
         if scan.lsn == bound:
             continue
-        status = _evidence(reader, fs, directory, scan.search_offset, scan.lsn, count - i - 1)
+        status = _evidence(reader, fs, directory, scan.search_offset, scan.lsn,
+                           reader.header.start_lsn + reader.limit, count - i - 1)
         if status < 0:
             return status
         if status > 1 and not next_reader.header_valid:
@@ -212,7 +215,7 @@ cdef int _recover(SegmentReader *reader, SegmentReader *next_reader, FileSystemH
 cdef int log_recover(FileSystemHandle *fs, const char *directory, uint64_t first_segment, const uint64_t *numbers,
                      size_t count, log_apply apply, void *context, Recovery *out) noexcept nogil:
     cdef SegmentReader reader, next_reader
-    cdef size_t skipped = 0, i
+    cdef size_t skipped = 0, previous = 0, i
     cdef uint64_t first
     cdef int status
     memset(out, 0, sizeof(Recovery))
@@ -224,13 +227,15 @@ cdef int log_recover(FileSystemHandle *fs, const char *directory, uint64_t first
     for i in range(skipped, count):
         if numbers[i] != first + (i - skipped):
             return log_damaged(directory, first + (i - skipped), <uint64_t> NO_OFFSET, "a log segment is missing")
+    while previous < skipped and numbers[skipped - 1 - previous] == first - 1 - previous:
+        previous += 1
     out.segments = <RecoveredSegment *> calloc(count - skipped, sizeof(RecoveredSegment))
     if out.segments == NULL:
         return fail(NO_MEMORY, NULL, directory, <uint64_t> NO_OFFSET)
     memset(&reader, 0, sizeof(SegmentReader))
     memset(&next_reader, 0, sizeof(SegmentReader))
     status = _recover(&reader, &next_reader, fs, directory, first, count - skipped,
-                      skipped > 0 and numbers[skipped - 1] == first - 1, apply, context, out)
+                      previous, apply, context, out)
     log_reader_close(&reader)
     log_reader_close(&next_reader)
     return status

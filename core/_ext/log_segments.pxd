@@ -6,6 +6,7 @@ from .files cimport FileHandle, FileSystemHandle
 from .platform cimport mutex_t
 
 cdef enum:
+    LOG_PATH_BYTES = 4096            # room for a path, its end included
     SPARE_SEGMENTS = 3               # files kept for reuse
     SEGMENT_GRAIN_BYTES = 4096       # sizes of segments are multiples of it
 
@@ -33,6 +34,8 @@ cdef struct SegmentPool:
 cdef inline uint64_t segment_grain(uint64_t size) noexcept nogil:
     return (size + SEGMENT_GRAIN_BYTES - 1) & ~<uint64_t> (SEGMENT_GRAIN_BYTES - 1)
 
+# The path of segment `number` into `out` (LOG_PATH_BYTES); INVALID when it is too long.
+cdef int log_path(const char *directory, uint64_t number, char *out) noexcept nogil
 cdef int segments_init(SegmentPool *pool, FileSystemHandle *fs, const char *directory,
                        uint64_t segment_bytes) noexcept nogil
 cdef void segments_free(SegmentPool *pool) noexcept nogil        # files stay

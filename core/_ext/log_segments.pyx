@@ -13,18 +13,25 @@ from libc.stddef cimport size_t
 
 from .files cimport (OPEN_CREATE, OPEN_WRITE, FileSystemHandle, file_allocate, file_close, file_map, file_size,
                      file_sync, file_truncate, fs_open, fs_rename, fs_sync_dir, fs_unlink)
-from .log_reader cimport LOG_PATH_BYTES, log_path
 from .platform cimport mutex_destroy, mutex_init, mutex_lock, mutex_trylock, mutex_unlock
-from .status cimport NO_MEMORY, NO_OFFSET, ErrorDetail, error_detail, fail
+from .status cimport INVALID, NO_MEMORY, NO_OFFSET, ErrorDetail, error_detail, fail
 
 cdef extern from "string.h" nogil:
     char *strdup(const char *text) noexcept
+cdef extern from "stdio.h" nogil:
+    int snprintf(char *out, size_t size, const char *format, ...) noexcept
 cdef extern from "Python.h" nogil:
     ctypedef struct PyThreadState:
         pass
     int PyGILState_Check() noexcept
     PyThreadState *PyEval_SaveThread() noexcept
     void PyEval_RestoreThread(PyThreadState *state) noexcept
+
+
+cdef int log_path(const char *directory, uint64_t number, char *out) noexcept nogil:
+    if snprintf(out, LOG_PATH_BYTES, "%s/%012llu.log", directory, <unsigned long long> number) >= LOG_PATH_BYTES:
+        return fail(INVALID, "the path is too long", directory, <uint64_t> NO_OFFSET)
+    return 0
 
 
 cdef int segments_init(SegmentPool *pool, FileSystemHandle *fs, const char *directory,

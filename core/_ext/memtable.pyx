@@ -225,10 +225,10 @@ cdef inline void _link(Memtable *memtable, Node *node, uint32_t link) noexcept n
         neighbour = node_at(memtable.arena, after)
         if node_same_version(neighbour, node):
             set_relaxed_u32(&neighbour.shape, neighbour.shape | REPLACED)
-    for level in range(height):
-        set_relaxed_u32(&node.next[level], relaxed_u32(&node_at(memtable.arena, before[level]).next[level]))
-    for level in range(height):
-        store_u32(&node_at(memtable.arena, before[level]).next[level], link)
+    for level in range(height):      # whoever comes by a level follows that level's link or a lower one
+        neighbour = node_at(memtable.arena, before[level])
+        set_relaxed_u32(&node.next[level], relaxed_u32(&neighbour.next[level]))
+        store_u32(&neighbour.next[level], link)
         before[level] = link
     memtable.last = link
 

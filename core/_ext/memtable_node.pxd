@@ -8,10 +8,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.string cimport memcmp
 
-from .platform cimport get_u64, relaxed_u32
-
-cdef extern from *:
-    uint64_t bswap64 "__builtin_bswap64"(uint64_t value) noexcept nogil
+from .cursor cimport compare_keys
+from .platform cimport relaxed_u32
 
 cdef enum:
     NODE_BYTES = 24                  # before the links
@@ -41,27 +39,9 @@ cdef inline size_t node_bytes(uint32_t height, size_t key_size, size_t value_siz
 cdef inline uint32_t node_following(const Node *node, uint32_t link) noexcept nogil:
     return link + <uint32_t> (node_bytes(node_height(node), node.key_size, node.value_size) >> 3)
 
-# compare_keys with the words of short keys compared in place: what a search spends its time on.
-cdef inline int compare_words(const char *a, size_t a_size, const char *b, size_t b_size) noexcept nogil:
-    cdef size_t common = a_size if a_size < b_size else b_size
-    cdef size_t done = 0
-    cdef uint64_t x, y
-    cdef int order
-    while done + 8 <= common:
-        x = get_u64(a + done)
-        y = get_u64(b + done)
-        if x != y:
-            return -1 if bswap64(x) < bswap64(y) else 1
-        done += 8
-    if done < common:
-        order = memcmp(a + done, b + done, common - done)
-        if order != 0:
-            return order
-    return (a_size > b_size) - (a_size < b_size)
-
 # Whether `node` stands before (key, ts).
 cdef inline bint node_precedes(const Node *node, const char *key, size_t key_size, uint64_t ts) noexcept nogil:
-    cdef int order = compare_words(node_key(node), node.key_size, key, key_size)
+    cdef int order = compare_keys(node_key(node), node.key_size, key, key_size)
     return order < 0 or (order == 0 and node.ts > ts)
 
 cdef inline bint node_has_key(const Node *node, const char *key, size_t key_size) noexcept nogil:

@@ -4,12 +4,18 @@ from typing import final
 from phantomdb.core._ext.memtable import MemtableHandle
 
 def fill(handle: MemtableHandle, first: int, count: int, shuffled: bool = True, ts: int = 1,
-         value_size: int = 100) -> None:
-    """Insert numbered entries [first, first + count) without the GIL; `value_size` 16 to 4096."""
+         value_size: int = 100, padding: int = 0) -> None:
+    """Insert numbered entries [first, first + count) without the GIL; `value_size` 16 to 4096.
+
+    Keys begin with `padding` zero bytes, up to 4096: the more, the longer comparisons take.
+    """
 
 def probe(handle: MemtableHandle, first: int, count: int, shuffled: bool = True,
           snapshot: int = 0xFFFFFFFFFFFFFFFF) -> int:
     """How many of these entries of `fill` are found, without the GIL; CorruptionError for a wrong value."""
+
+def seek_again(handle: MemtableHandle, number: int, times: int, shuffled: bool = True, padding: int = 0) -> None:
+    """Seek an entry of `fill` so many times, without the GIL; CorruptionError when standing before it."""
 
 def walk(handle: MemtableHandle, reverse: bool = False) -> int:
     """Number of versions met from end to end, without the GIL; CorruptionError when out of order."""

@@ -8,12 +8,15 @@ from libc.stdint cimport UINT64_MAX, int64_t, uint64_t
 from libc.stddef cimport size_t
 from libc.string cimport memcmp, memset
 
-from .cursor cimport Cursor, Found, compare_positions
+from .cursor cimport Cursor, Found, bswap64, compare_keys, compare_positions
 from .hashing cimport key_hash
 from .memtable cimport Memtable, MemtableHandle, memtable_cursor, memtable_get, memtable_insert
-from .memtable_node cimport bswap64
 from .platform cimport put_u64
 from .status cimport CORRUPTION, OK, fail, raise_status
+
+
+cdef enum:
+    PADDING_MAX = 4096
 
 
 # Entry number i of fill and probe: a 16-byte key in or out of order, and a value that names it.
@@ -27,15 +30,16 @@ cdef inline void _numbered(uint64_t number, bint shuffled, uint64_t ts, char *ke
 
 
 cdef int _fill(Memtable *memtable, uint64_t first, uint64_t count, bint shuffled, uint64_t ts,
-               size_t value_size) noexcept nogil:
-    cdef char key[16]
+               size_t value_size, size_t padding) noexcept nogil:
+    cdef char key[PADDING_MAX + 16]
     cdef char value[4096]
     cdef uint64_t number
     cdef int status = OK
+    memset(key, 0, sizeof(key))
     memset(value, 0, sizeof(value))
     for number in range(first, first + count):
-        _numbered(number, shuffled, ts, key, value)
-        status = memtable_insert(memtable, key, 16, key_hash(key, 16), ts, 0, value, value_size)
+        _numbered(number, shuffled, ts, key + padding, value)
+        status = memtable_insert(memtable, key, padding + 16, key_hash(key, padding + 16), ts, 0, value, value_size)
         if status < 0:
             break
     return status
@@ -75,13 +79,16 @@ cdef int64_t _walk(Cursor *cursor, bint reverse) noexcept nogil:
 
 
 def fill(MemtableHandle handle not None, uint64_t first, uint64_t count, bint shuffled=True, uint64_t ts=1,
-         size_t value_size=100):
-    """Insert numbered entries [first, first + count) without the GIL; `value_size` 16 to 4096."""
+         size_t value_size=100, size_t padding=0):
+    """Insert numbered entries [first, first + count) without the GIL; `value_size` 16 to 4096.
+
+    Keys begin with `padding` zero bytes, up to 4096: the more, the longer comparisons take.
+    """
     cdef int status
-    if not 16 <= value_size <= 4096:
-        raise ValueError("value_size must be 16 to 4096")
+    if not 16 <= value_size <= 4096 or padding > PADDING_MAX:
+        raise ValueError("value_size must be 16 to 4096, padding at most 4096")
     with nogil:
-        status = _fill(handle.memtable, first, count, shuffled, ts, value_size)
+        status = _fill(handle.memtable, first, count, shuffled, ts, value_size, padding)
     if status < 0:
         raise_status(status)
 
@@ -95,6 +102,33 @@ def probe(MemtableHandle handle not None, uint64_t first, uint64_t count, bint s
     if found < 0:
         raise_status(<int> found)
     return found
+
+
+cdef int _seek_again(Cursor *cursor, uint64_t number, uint64_t times, bint shuffled, size_t padding) noexcept nogil:
+    cdef char key[PADDING_MAX + 16]
+    cdef char value[16]
+    cdef uint64_t i
+    cdef int status = OK
+    memset(key, 0, sizeof(key))
+    _numbered(number, shuffled, 0, key + padding, value)
+    for i in range(times):
+        status = cursor.seek(cursor, key, padding + 16)
+        if status == 1 and compare_keys(cursor.key, cursor.key_size, key, padding + 16) < 0:
+            return fail(CORRUPTION, "a seek went short of its target", NULL, number)
+    return status
+
+
+def seek_again(MemtableHandle handle not None, uint64_t number, uint64_t times, bint shuffled=True,
+               size_t padding=0):
+    """Seek an entry of `fill` so many times, without the GIL; CorruptionError when standing before it."""
+    cdef MemtableCursor cursor = MemtableCursor(handle)
+    cdef int status
+    if padding > PADDING_MAX:
+        raise ValueError("padding must be at most 4096")
+    with nogil:
+        status = _seek_again(cursor.cursor, number, times, shuffled, padding)
+    if status < 0:
+        raise_status(status)
 
 
 def walk(MemtableHandle handle not None, bint reverse=False):

@@ -9,7 +9,8 @@ from libc.stddef cimport size_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from .memtable_node cimport Node, bswap64, compare_words, node_at, node_following, node_key
+from .cursor cimport bswap64, compare_keys
+from .memtable_node cimport Node, node_at, node_following, node_key
 from .platform cimport get_u64
 from .status cimport NO_MEMORY, NO_OFFSET, OK, fail
 
@@ -34,7 +35,7 @@ cdef inline bint _precedes(const char *arena, const SortItem *a, const SortItem 
         return a.word < b.word
     x = node_at(arena, a.link)
     y = node_at(arena, b.link)
-    order = compare_words(node_key(x), x.key_size, node_key(y), y.key_size)
+    order = compare_keys(node_key(x), x.key_size, node_key(y), y.key_size)
     if order != 0:
         return order < 0
     if x.ts != y.ts:

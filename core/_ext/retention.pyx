@@ -147,9 +147,6 @@ cdef class Retention:
         cdef uint64_t end_ts = self.newer_ts
         cdef size_t i
         self.newer_ts = ts
-        # A memtable has (key, ts) twice when one batch wrote the key twice; the one that counts comes first.
-        if ts == end_ts:
-            return False
         for i in range(self.covering_count):
             if ts < self.covering[i].ts < end_ts:
                 end_ts = self.covering[i].ts

@@ -72,6 +72,7 @@ cdef struct Table:
     Table *next_open                 # ring links, guarded by owner.mutex
     Table *previous_open
     bint delete_on_free              # set when the table left the tree: unlink the file at the last release
+    uint64_t base_ts                 # constant; what the file's timestamps count from: 0, or the commit of an ingest
 
 cdef TableCache *table_cache_new(Cache *cache, Guard *guard, FileSystemHandle *fs, uint32_t limit) noexcept nogil
 cdef void table_cache_free(TableCache *tables) noexcept nogil
@@ -86,6 +87,9 @@ cdef int table_get(Table *table, const char *key, size_t key_size, uint64_t hash
                    bint may_block, Found *out) noexcept nogil
 # Brings the bucket of `hash_value` towards the processor's cache, if the reader is open.
 cdef void table_prefetch(Table *table, uint64_t hash_value) noexcept nogil
+# The next two steps, for reads of many keys at once: the pointer to the frame of the key's block, then
+# (`frame_is_near`) the frame's head. Call for all keys of a group before taking the next step. Inside the guard.
+cdef void table_prefetch_entry(Table *table, uint64_t hash_value, bint frame_is_near) noexcept nogil
 # A table of the tree, one reference; copies its arguments and loads its tombstones (the only case in
 # which it reads the file). `tables` must outlive it and the guard's deferred frees after its last release.
 cdef int table_new(TableCache *tables, const char *path, uint64_t number, uint64_t file_size, uint64_t entry_count,

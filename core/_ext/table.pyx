@@ -258,11 +258,11 @@ cdef inline bint _is_key(const char *block, uint32_t index, const char *key, siz
             and equal_bytes(block_prefix(block), key, prefix_size))
 
 
-cdef inline int _answer(const char *block, uint32_t index, Found *out) noexcept nogil:
+cdef inline int _answer(const Table *table, const char *block, uint32_t index, Found *out) noexcept nogil:
     cdef BlockEntry entry
     block_entry(block, index, &entry)
     out.kind = entry.kind
-    out.ts = block_ts(block, index)
+    out.ts = table.base_ts + block_ts(block, index)
     out.value = entry.value
     out.value_size = entry.value_size
     return 1
@@ -278,12 +278,13 @@ cdef int _get_older(Table *table, TableReader *reader, Frame *frame, uint32_t nu
         high = (<BlockHeader *> frame.data).entry_count
         while low < high:
             middle = (low + high) >> 1
-            if _is_key(frame.data, middle, key, key_size) and block_ts(frame.data, middle) > snapshot:
+            if (_is_key(frame.data, middle, key, key_size)
+                    and table.base_ts + block_ts(frame.data, middle) > snapshot):
                 low = middle + 1
             else:
                 high = middle
         if low < (<BlockHeader *> frame.data).entry_count:
-            return _answer(frame.data, low, out) if _is_key(frame.data, low, key, key_size) else 0
+            return _answer(table, frame.data, low, out) if _is_key(frame.data, low, key, key_size) else 0
         number += 1
         if number == reader.block_count:
             return 0
@@ -338,8 +339,8 @@ cdef int table_get(Table *table, const char *key, size_t key_size, uint64_t hash
             if index >= (<BlockHeader *> frame.data).entry_count:
                 return _damaged(table, "a fingerprint names an entry that is not there")
             if _is_key(frame.data, index, key, key_size):
-                if table.max_ts <= snapshot or block_ts(frame.data, index) <= snapshot:
-                    return _answer(frame.data, index, out)
+                if table.max_ts <= snapshot or table.base_ts + block_ts(frame.data, index) <= snapshot:
+                    return _answer(table, frame.data, index, out)
                 return _get_older(table, reader, frame, number, index, key, key_size, snapshot, may_block, out)
             if loaded:
                 add_u64(&table.owner.fingerprint_misses, 1)
@@ -354,6 +355,31 @@ cdef void table_prefetch(Table *table, uint64_t hash_value) noexcept nogil:
     cdef TableReader *reader = <TableReader *> load_ptr(<void **> &table.reader)
     if reader != NULL:
         prefetch(reader.buckets + <size_t> home_bucket(hash_value, reader.bucket_count) * BUCKET_SLOTS)
+
+
+cdef void table_prefetch_entry(Table *table, uint64_t hash_value, bint frame_is_near) noexcept nogil:
+    cdef TableReader *reader = <TableReader *> load_ptr(<void **> &table.reader)
+    cdef const uint32_t *slots
+    cdef Frame *frame
+    cdef uint32_t locator_mask, matches, number, index
+    if reader == NULL:
+        return
+    locator_mask = (<uint32_t> 1 << reader.locator_bits) - 1
+    slots = reader.buckets + <size_t> home_bucket(hash_value, reader.bucket_count) * BUCKET_SLOTS
+    matches = match16_u32(slots, ~locator_mask, fingerprint_of(hash_value, reader.locator_bits))
+    if not matches:
+        return
+    number = (slots[lowest_bit(matches)] & locator_mask) >> reader.index_bits
+    if number >= reader.block_count:
+        return
+    if not frame_is_near:
+        prefetch(&reader.frames[number])
+        return
+    frame = <Frame *> load_ptr(<void **> &reader.frames[number])
+    if frame != NULL:
+        index = slots[lowest_bit(matches)] & ((<uint32_t> 1 << reader.index_bits) - 1)
+        prefetch(frame)
+        prefetch(frame.data + 4 * <size_t> index + 48)       # about where its descriptor is
 
 
 # ---- Python face
@@ -433,7 +459,8 @@ cdef class TableHandle:
 
     @staticmethod
     def create(TableCacheHandle tables not None, str path not None, dict properties not None):
-        """The table at `path`, described by the summary that its writer returned (and "number", if it has one)."""
+        """The table at `path`, described by the summary that its writer returned (with "number" and "base_ts", if it
+        has them)."""
         cdef TableHandle self = TableHandle.__new__(TableHandle)
         cdef bytes encoded = path.encode(), smallest = properties["smallest"], largest = properties["largest"]
         cdef uint64_t number = properties.get("number", 0)
@@ -452,6 +479,7 @@ cdef class TableHandle:
                                smallest_size, largest_at, largest_size, tombstone_count, &self.table)
         if status < 0:
             raise_status(status)
+        self.table.base_ts = properties.get("base_ts", 0)
         return self
 
     def __dealloc__(self):

@@ -167,7 +167,7 @@ cdef int _enter_block(TablesCursor *cursor, uint32_t number) noexcept nogil:
     cursor.descriptors = block_descriptors(frame.data)
     cursor.ts_deltas = <const char *> (cursor.descriptors + header.entry_count)
     cursor.ts_width = header.ts_width
-    cursor.ts_base = header.ts_base
+    cursor.ts_base = cursor.tables[cursor.position].base_ts + header.ts_base
     return OK
 
 

@@ -22,7 +22,7 @@ from .cursor cimport RangeTombstone, compare_keys
 from .files cimport FileSystem
 from .hashing cimport key_hash
 from .platform cimport get_u32
-from .status cimport CORRUPTION, OK, fail, raise_status
+from .status cimport CORRUPTION, NO_MEMORY, OK, fail, raise_status
 from .table cimport TableReader
 from .table_format cimport (BUCKET_SLOTS, INDEX_KEY_BYTES, Buffer, buffer_append, buffer_free, buffer_set,
                             fingerprint_of, home_bucket)
@@ -57,7 +57,7 @@ cdef int _wrong(const Check *check, const char *message, uint64_t offset) noexce
 
 cdef int _set_key(Buffer *key, const char *block, const BlockEntry *entry) noexcept nogil:
     if buffer_set(key, block_prefix(block), block_prefix_size(block)) < 0:
-        return -1
+        return NO_MEMORY
     return buffer_append(key, entry.suffix, entry.suffix_size)
 
 
@@ -183,7 +183,7 @@ cdef int _check_entry(Check *check, const char *block, uint32_t number, uint32_t
         if index == 0:
             status = _check_separator(check, number - 1)
     elif buffer_set(&check.smallest, check.key.data, check.key.size) < 0:
-        return -1
+        return NO_MEMORY
     if status >= 0:
         status = _count_entry(check, &entry, ts, at)
     if status >= 0 and order != 0:

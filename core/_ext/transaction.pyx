@@ -15,6 +15,7 @@ A transaction that only read needs no validation: it is serial at s.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
@@ -46,6 +47,7 @@ def set_closed_error(error_class):
     _closed_error = error_class
 
 
+@cython.no_gc_clear                  # its end needs the engine, also inside a dying cycle
 cdef class TransactionCore:
     """The engine's half of a transaction; core/transactions.py has what programs see."""
 

@@ -15,7 +15,7 @@ from .memtable cimport (Memtable, memtable_cursor, memtable_get, memtable_prefet
 from .merge cimport covering_tombstone
 from .platform cimport add_u32, load_u32, relaxed_u64, sub_u32
 from .status cimport NO_MEMORY, NO_OFFSET, fail
-from .table cimport Table, table_get, table_prefetch, table_release, table_retain
+from .table cimport Table, table_get, table_prefetch, table_prefetch_entry, table_release, table_retain
 from .table_cursor cimport tables_cursor
 
 
@@ -200,6 +200,29 @@ cdef int _find_version(Partition *partition, const char *key, size_t key_size, u
             if found != 0:
                 return found
     return 0
+
+
+cdef inline void _prefetch_table(Table *table, uint64_t hash_value, int step) noexcept nogil:
+    if step == 0:
+        table_prefetch(table, hash_value)
+    else:
+        table_prefetch_entry(table, hash_value, step == 2)
+
+
+cdef void view_prefetch(View *view, uint32_t partition, const char *key, size_t key_size, uint64_t hash_value,
+                        int step) noexcept nogil:
+    cdef Partition *place = &view.partitions[partition]
+    cdef Table *table
+    cdef uint32_t i
+    if step == 0:
+        for i in range(place.memtable_count):
+            memtable_prefetch(place.memtables[i], hash_value)
+    for i in range(place.level0_count):
+        _prefetch_table(place.level0[i], hash_value, step)
+    for i in range(place.level_count):
+        table = _table_of_level(&place.levels[i], key, key_size)
+        if table != NULL:
+            _prefetch_table(table, hash_value, step)
 
 
 cdef uint64_t _covering(View *view, Partition *partition, const char *key, size_t key_size,

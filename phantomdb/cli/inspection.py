@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from phantomdb.cli.output import cell, print_facts, print_json, print_table, short, size, text_of, time_of
+from phantomdb.cli.output import (Facts, cell, is_timestamp, print_facts, print_json, print_table, short, size,
+                                  text_of, time_of)
 from phantomdb.core._ext.files import PosixFileSystem
 from phantomdb.core.errors import CorruptionError, FileMissing, InvalidArgument
 from phantomdb.core.manifest import CURRENT, FORMAT, check_format, decode_edit, read_records
 from phantomdb.core.tree import TableMeta, Tree
 
-Facts = dict[str, Any]
 KINDS = {0: "put", 1: "delete", 2: "pointer", 3: "range delete"}
+KIND_POINTER = 2
 
 
 # ---------------------------------------------------------------- a database
@@ -131,15 +131,27 @@ def cut_note(shown: int, total: int) -> str:
 # ---------------------------------------------------------------- one file
 
 def describe_table(path: Path, limit: int) -> Facts:
-    from phantomdb.core._ext.table import TableFile
+    from phantomdb.core._ext.table_file import TableFile
 
     file = TableFile(PosixFileSystem(), str(path))
     return {
         "properties": dict(file.properties),
-        "blocks": list(islice(file.blocks(), limit)),
-        "entries": [{"key": key, "ts": ts, "kind": kind_name(kind), "value": value}
+        "range_deletes": [{"start": start, "stop": stop, "ts": ts} for start, stop, ts in file.tombstones[:limit]],
+        "blocks_in_all": file.block_count,
+        "blocks": file.blocks()[:limit],
+        "entries": [{"key": key, "ts": ts, "kind": kind_name(kind), "value": value_of(kind, value)}
                     for key, ts, kind, value in islice(file, limit)],
     }
+
+
+def value_of(kind: int, value: bytes) -> bytes | str:
+    """A value as it stands, or where a pointer leads."""
+    if kind != KIND_POINTER:
+        return value
+    from phantomdb.core._ext.value_file import unpack_pointer
+
+    number, offset, value_bytes, _, _ = unpack_pointer(value)
+    return f"{value_bytes:,} bytes in value file {number} at {offset:,}"
 
 
 def describe_log(path: Path, limit: int) -> Facts:
@@ -147,17 +159,20 @@ def describe_log(path: Path, limit: int) -> Facts:
 
     segment = LogSegment(PosixFileSystem(), str(path))
     facts = {"number": segment.number, "start_lsn": segment.start_lsn, "durable_lsn": segment.durable_lsn,
-             "header": "valid" if segment.header_valid else "damaged"}
+             "header": "valid" if segment.header_valid else "none: prepared for later use, or damaged"}
     records: list[Facts] = []
+    operations: list[Facts] = []
     count = operation_count = 0
     for offset, lsn, commit_ts, durable_lsn, payload in segment:
-        operations = operations_of(payload)
-        count, operation_count = count + 1, operation_count + len(operations)
+        found = operations_of(payload)
+        count, operation_count = count + 1, operation_count + len(found)
         if len(records) < limit:
             records.append({"offset": offset, "lsn": lsn, "commit_ts": commit_ts, "durable_lsn": durable_lsn,
-                            "payload_bytes": len(payload), "operations": operations})
+                            "payload_bytes": len(payload), "operations": len(found)})
+        operations += [{"record": offset, **operation} for operation in found[:limit - len(operations)]]
     return {**facts, "records_in_all": count, "operations_in_all": operation_count,
-            "ends_at": segment.end_offset, "ends_with": segment.end_reason, "records": records}
+            "ends_at": segment.end_offset, "ends_with": segment.end_reason, "records": records,
+            "operations": operations}
 
 
 def operations_of(payload: bytes) -> list[Facts]:
@@ -169,7 +184,7 @@ def operations_of(payload: bytes) -> list[Facts]:
         value_size, middle = varint(payload, start + key_size)
         position = middle + value_size
         found.append({"kind": kind_name(kind), "slot": slot, "key": payload[start:start + key_size],
-                      "value": payload[middle:position]})
+                      "value": value_of(kind, payload[middle:position])})
     return found
 
 
@@ -188,9 +203,15 @@ def kind_name(kind: int) -> str:
 
 
 def describe_values(path: Path, limit: int) -> Facts:
-    from phantomdb.core._ext.values import ValueFile
+    from phantomdb.core._ext.value_file import ValueFile
 
-    return {"records": list(islice(ValueFile(PosixFileSystem(), str(path)), limit))}
+    file = ValueFile(PosixFileSystem(), str(path))
+    try:
+        records = [{"offset": offset, "key": key, "value_bytes": value_bytes, "checksum": "right" if right else "wrong"}
+                   for offset, key, value_bytes, right in islice(file.records(), limit)]
+        return {"number": file.number, "torn_offset": file.torn_offset, "records": records}
+    finally:
+        file.close()
 
 
 def describe_manifest(path: Path, limit: int) -> Facts:
@@ -234,24 +255,18 @@ def show_file(path: Path, *, limit: int, as_json: bool) -> None:
         return
     for name, value in found.items():
         if isinstance(value, dict):
-            print_facts(value)
+            print_facts({key: cell(key, part) for key, part in value.items()})
         elif isinstance(value, list):
-            show_rows(name, value, limit)
+            show_rows(name, value)
         else:
-            print_facts({name: size(value) if name == "bytes" else value})
+            print_facts({name: value if isinstance(value, str) else cell(name, value)})
 
 
-def show_rows(name: str, rows: list[Facts], limit: int) -> None:
-    """A list of like dictionaries as a table; a log record's operations follow it, indented."""
+def show_rows(name: str, rows: list[Facts]) -> None:
+    """A list of like dictionaries as a table."""
     if not rows:
         print_facts({name: "none"})
         return
-    columns = [column for column in rows[0] if column != "operations"]
-    numeric = {column for column in columns if isinstance(rows[0][column], int) and not column.endswith("ts")}
-    cells = []
-    for row in rows[:limit]:
-        cells.append([cell(column, row[column]) for column in columns])
-        for operation in row.get("operations", ())[:limit]:
-            text = f"  {operation['kind']} {short(operation['key'])} = {short(operation['value'])}"
-            cells.append([""] * (len(columns) - 1) + [text])
-    print_table(f"\n{name}", [column + ">" * (column in numeric) for column in columns], cells)
+    numeric = {column for column, value in rows[0].items() if isinstance(value, int) and not is_timestamp(column)}
+    print_table(f"\n{name.replace('_', ' ')}", [column + ">" * (column in numeric) for column in rows[0]],
+                [[cell(column, value) for column, value in row.items()] for row in rows])

@@ -5,41 +5,24 @@ import time
 from pathlib import Path
 
 import phantomdb
-from phantomdb.cli.output import cell, console, folder_bytes, print_facts, print_json, print_table, progress, size
-
-EXIT_DAMAGED = 1
+from phantomdb.cli.output import Facts, cell, folder_bytes, print_facts, print_json, print_table, progress, size
 
 
 def stats(directory: Path, *, as_json: bool) -> None:
     with phantomdb.open(directory, create=False, partitions=None) as db:
-        found = db.stats()
-    if as_json:
-        print_json(found)
-        return
-    print_facts({name: cell(name, value) for name, value in found.items() if not isinstance(value, list | dict)})
-    for name, value in found.items():
-        if isinstance(value, dict):
-            console().print(f"\n{name}", style="bold")
-            print_facts({key: cell(key, part) for key, part in value.items()})
+        show(db.stats(), as_json=as_json)
 
 
-def verify(directory: Path, *, as_json: bool) -> int:
-    """The exit status."""
+def verify(directory: Path, *, as_json: bool) -> None:
+    """Damage is a CorruptionError, which ends the command with its message and status 1."""
     from phantomdb.core.maintenance import verify as verify_database
 
     started = time.monotonic()
     with progress("verifying") as report:
         found = verify_database(directory, progress=report)
-    if as_json:
-        print_json({"files": found.files, "bytes": found.bytes, "entries": found.entries,
-                    "problems": [str(problem) for problem in found.problems]})
-    else:
-        for problem in found.problems:
-            console().print(f"damaged: {problem}", markup=False)
-        verdict = f"{len(found.problems)} problems" if found.problems else "all is well"
-        print_facts({"verified": f"{found.files:,} files, {size(found.bytes)}, {found.entries:,} entries "
-                                 f"in {time.monotonic() - started:.1f} s: {verdict}"})
-    return EXIT_DAMAGED if found.problems else 0
+    show(found, as_json=as_json)
+    if not as_json:
+        print_facts({"verified": f"no damage, in {time.monotonic() - started:.1f} s"})
 
 
 def repair(directory: Path, *, as_json: bool) -> None:
@@ -47,11 +30,23 @@ def repair(directory: Path, *, as_json: bool) -> None:
 
     with progress("repairing") as report:
         found = repair_database(directory, progress=report)
+    show(found, as_json=as_json)
+
+
+def show(found: Facts, *, as_json: bool) -> None:
+    """Single values as a list of facts, lists of dictionaries as tables, other lists line by line."""
     if as_json:
-        print_json({"kept": found.kept, "lost": [str(loss) for loss in found.lost]})
+        print_json(found)
         return
-    print_table("Lost", ["what"], [[str(loss)] for loss in found.lost] or [["nothing"]])
-    print_facts({"kept": found.kept})
+    print_facts({name: cell(name, value) for name, value in found.items() if not isinstance(value, list | dict)})
+    for name, value in found.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            print_table(f"\n{name.replace('_', ' ')}", [f"{column}>" for column in value[0]],
+                        [[cell(column, part) for column, part in row.items()] for row in value])
+        elif isinstance(value, list):
+            print_table(f"\n{name.replace('_', ' ')}", [""], [[str(item)] for item in value] or [["none"]])
+        elif isinstance(value, dict):
+            print_facts({f"{name} {key}": cell(key, part) for key, part in value.items()})
 
 
 def compact(directory: Path) -> None:

@@ -17,6 +17,7 @@ TIMESTAMP_LOGICAL_BITS = 18
 SHOWN_BYTES = 48                     # of a key or value in a table; JSON has all of it
 PLAIN_COLUMNS = 160                  # width where there is no terminal to ask
 
+Facts = dict[str, Any]
 Report = Callable[[str, int, int], None]      # what is being done, bytes done, bytes in all
 
 
@@ -56,6 +57,10 @@ def time_of(timestamp: int) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{milliseconds % 1000:03}" + (f"+{logical}" if logical else "")
 
 
+def is_timestamp(column: str) -> bool:
+    return column == "ts" or column.endswith("_ts")
+
+
 def cell(column: str, value: Any) -> str:
     """A value as it stands in a table, by what its column is called."""
     if isinstance(value, bytes):
@@ -66,7 +71,7 @@ def cell(column: str, value: Any) -> str:
         return short(", ".join(str(item) for item in value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return short(str(value))
-    if column.endswith("ts"):
+    if is_timestamp(column):
         return time_of(int(value))
     return size(value) if column.endswith("bytes") else f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
 

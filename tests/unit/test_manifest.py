@@ -5,7 +5,7 @@ import errno
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ def table(number: int, level: int = 0, smallest: bytes = b"\x00a", largest: byte
 
 EDITS = [
     Edit(added=(table(1, value_files=((2, 50),)),), added_value_files=(ValueFileMeta(2, 50),), last_ts=2,
-         first_log_segment=1),
+         first_log_segment=1, flushed=((0, 2),)),
     Edit(added=(table(3),), last_ts=limits.MAX_U64, next_file_number=9),
     Edit(added=(table(4, 6, b"", b"m"), table(5, 6, b"n", b"z")), removed=(1, 3), value_garbage=((2, 20),),
          gc_floor_ts=3),
@@ -376,6 +376,7 @@ def test_a_torn_tail_of_any_length_is_cut_off() -> None:
             assert tree == trees[-2]
     manifest, _ = Manifest.open(files, FOLDER, OPTIONS)
     assert manifest.append(EDITS[3]) == trees[-1] == reopened(files)
+    assert manifest.name != path.removeprefix(f"{FOLDER}/")          # nothing is written behind a torn tail
 
 
 def test_a_flipped_bit_anywhere_is_found() -> None:
@@ -522,6 +523,7 @@ EDIT = st.builds(
     added_value_files=st.lists(st.tuples(U64, U64, U64), max_size=3).map(
         lambda items: tuple(ValueFileMeta(number, max(a, b), min(a, b)) for number, a, b in items)),
     value_garbage=st.lists(st.tuples(U64, U64), max_size=3).map(tuple),
+    flushed=st.lists(st.tuples(U64, U64), max_size=3).map(tuple),
     removed_value_files=st.lists(U64, max_size=3).map(tuple))
 
 
@@ -529,3 +531,12 @@ EDIT = st.builds(
 @given(EDIT)
 def test_edits_survive_json(edit: Edit) -> None:
     assert decode_edit(json.loads(json.dumps(encode_edit(edit)))) == edit
+
+
+def test_every_field_of_an_edit_is_written() -> None:
+    full = Edit(added=(table(1),), removed=(2,), next_file_number=9, last_ts=8, gc_floor_ts=1, first_log_segment=4,
+                flushed=((0, 5),), added_value_files=(ValueFileMeta(3, 7, 1),), value_garbage=((3, 2),),
+                removed_value_files=(6,))
+    names = {item.name for item in fields(Edit)}
+    assert {name for name in names if getattr(full, name) != getattr(Edit(), name)} == names == set(encode_edit(full))
+    assert decode_edit(json.loads(json.dumps(encode_edit(full)))) == full

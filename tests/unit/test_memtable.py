@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phantomdb.core._ext.memtable import MemtableHandle, entry_bytes
-from phantomdb.core._ext.memtable_probe import MemtableCursor, fill, probe, walk
+from phantomdb.core._ext.memtable_probe import MemtableCursor, fill, probe, seek_again, walk
 from phantomdb.core.errors import CorruptionError, LimitExceeded
 
 PUT, DELETE = 0, 1
@@ -77,7 +77,8 @@ def test_deferred_order_gives_the_same_memtable(inserted: list[Entry], start: in
             memtable.restore_order()
         memtable.insert(*entry)
         model.insert(*entry)
-    memtable.restore_order()
+    if start < len(inserted) <= start + count:
+        memtable.restore_order()
     check_equal(memtable, model, [entry[0] for entry in inserted])
 
 
@@ -157,6 +158,24 @@ def test_a_full_arena_refuses_and_stays_whole(capacity: int) -> None:
     assert memtable.scan() == model.rows()
 
 
+def test_a_full_arena_ends_where_it_should() -> None:
+    for capacity in range(4096, 4096 + 256, 8):
+        memtable = MemtableHandle(capacity)
+        with pytest.raises(LimitExceeded):
+            for _ in range(capacity):
+                memtable.insert(b"", 1, PUT, b"")
+        assert memtable.used <= capacity
+
+
+def test_the_newest_version_in_long_chains() -> None:
+    memtable = MemtableHandle(400_000)
+    for ts in (1, 2, 3):
+        for i in range(1500):
+            memtable.insert(b"%d" % (i * 7 * ts % 1500), ts, PUT, b"")
+    newest = {b"%d" % (i * 7 * ts % 1500): ts for ts in (1, 2, 3) for i in range(1500)}
+    assert {key: memtable.get(key, NEWEST) for key in newest} == {key: (PUT, ts, b"") for key, ts in newest.items()}
+
+
 def test_a_thousand_versions_of_one_key() -> None:
     memtable = MemtableHandle(MIB)
     for ts in range(1, 1001):
@@ -232,6 +251,29 @@ def test_readers_beside_a_writer(first: int) -> None:
     assert not failures
     assert probe(memtable, first, count, snapshot=3) == count
     assert walk(memtable) == memtable.entry_count == total
+
+
+def test_a_seek_beside_a_writer_does_not_fall_short() -> None:
+    """Each entry written takes its place right before the one that the reader is busy comparing."""
+    memtable, target = MemtableHandle(64 * MIB), 2**40
+    fill(memtable, target, 1, shuffled=False, padding=4096)
+    writer = threading.Thread(target=fill, args=(memtable, 0, 12_000, False), kwargs={"padding": 4096})
+    writer.start()
+    while writer.is_alive():
+        seek_again(memtable, target, 100, shuffled=False, padding=4096)
+    writer.join()
+    assert memtable.entry_count == 12_001
+
+
+def test_inserts_after_the_order_was_restored() -> None:
+    for late in range(-1, 60, 2):
+        memtable = MemtableHandle(64 << 10)
+        memtable.defer_order()
+        for i in range(58, -1, -2):
+            memtable.insert(b"%02d" % (i + 10), 1, PUT, b"")
+        memtable.restore_order()
+        memtable.insert(b"%02d" % (late + 10), 1, PUT, b"")
+        assert [row[0] for row in memtable.scan()] == sorted(b"%02d" % (i + 10) for i in [late, *range(0, 60, 2)])
 
 
 def test_a_cursor_keeps_the_arena() -> None:

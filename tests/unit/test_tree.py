@@ -82,9 +82,17 @@ def test_counters_only_grow() -> None:
     same = tree.apply(Edit(next_file_number=9, last_ts=49, gc_floor_ts=19, first_log_segment=2))
     assert same == tree
     assert tree.apply(Edit(last_ts=51)).last_ts == 51
-    # No number is given out twice, whatever the edit says.
+    # No number and no timestamp is given out twice, whatever the edit says.
+    assert tree.apply(Edit(added=(table(30, min_ts=7, max_ts=99),))).last_ts == 99
     assert tree.apply(Edit(added=(table(30),))).next_file_number == 31
     assert tree.apply(Edit(added_value_files=(ValueFileMeta(40, 1),))).next_file_number == 41
+
+
+def test_what_is_flushed_is_kept_for_each_partition() -> None:
+    tree = Tree.empty(3, 2).apply(Edit(flushed=((1, 7), (2, 5)))).apply(Edit(flushed=((1, 6), (2, 8))))
+    assert (tree.flushed_ts, tree.last_ts) == ((0, 7, 8), 8)
+    with pytest.raises(CorruptionError, match="partition 3"):
+        tree.apply(Edit(flushed=((3, 1),)))
 
 
 def test_value_files_grow_gather_garbage_and_go() -> None:

@@ -263,9 +263,7 @@ def test_every_flipped_bit_is_found_and_named() -> None:
     starts = [unpack_pointer(pointer)[1] for pointer in pointers]
     values.close()
     size = ValueFile(system, path_of(1)).size
-    for offset in range(28, size):           # the header's 28 bytes have their own test
-        if offset < HEADER:
-            continue
+    for offset in range(HEADER, size):
         damaged = max(i for i in range(3) if starts[i] <= offset)
         disk.flip_bit(path_of(1), offset, offset % 8)
         file = ValueFile(system, path_of(1))
@@ -338,21 +336,33 @@ def test_a_torn_tail_is_told_from_damage(contents: list[bytes], data: st.DataObj
         assert damaged.torn_offset == 0 and damaged.verify() == 0 and damaged.torn_offset == 0
         return
     whole = sum(end <= cut for end in starts[1:])
-    file = ValueFile(system, path_of(1))
-    assert file.verify() == whole
-    assert file.torn_offset == (None if cut == starts[whole] else starts[whole])
+    value_file = ValueFile(system, path_of(1))
+    assert value_file.verify() == whole
+    assert value_file.torn_offset == (None if cut == starts[whole] else starts[whole])
     for start, content in list(zip(starts, contents, strict=True))[:whole]:
-        assert file.read(start) == (b"key", content)
+        assert value_file.read(start) == (b"key", content)
     with pytest.raises(CorruptionError):
-        file.read(starts[whole])
+        value_file.read(starts[whole])
 
 
-def test_records_behind_a_lost_length_are_found_again() -> None:
-    """Also across the border of the reader's 1 MiB windows."""
+def test_a_damaged_value_keeps_its_key_and_sizes() -> None:
+    disk = memory_disk()
+    system = BridgedFileSystem(disk)
+    values = ValueLogProbe(system, ROOT, MIB)
+    starts = [unpack_pointer(values.append(b"key", content))[1] for content in (b"damaged", b"whole")]
+    values.close()
+    disk.flip_bit(path_of(1), HEADER + RECORD_HEADER + 3)
+    assert list(ValueFile(system, path_of(1)).records()) == [(starts[0], b"key", 7, False),
+                                                             (starts[1], b"key", 5, True)]
+
+
+@pytest.mark.parametrize("second", [HEADER + 1 + MIB - i for i in range(RECORD_HEADER + 2)] + [2_500_003])
+def test_records_behind_a_lost_length_are_found_again(second: int) -> None:
+    """Also across the border of the reader's windows of 1 MiB, which begin one byte after the damaged record."""
     system = BridgedFileSystem(memory_disk())
     values = ValueLogProbe(system, ROOT, 8 * MIB)
-    values.append(b"a", b"x" * 2_500_003)
-    second = unpack_pointer(values.append(b"b", b"found"))[1]
+    values.append(b"a", b"x" * (second - HEADER - RECORD_HEADER - 1))
+    assert unpack_pointer(values.append(b"b", b"found"))[1] == second
     values.close()
     with system.open(path_of(1), WRITE) as file:
         file.pwrite(b"\xff" * 12, HEADER + 4)
@@ -361,9 +371,11 @@ def test_records_behind_a_lost_length_are_found_again() -> None:
     assert value_file.read(second) == (b"b", b"found")
 
 
-def test_pointers_that_make_no_sense() -> None:
-    system = BridgedFileSystem(memory_disk())
-    values = ValueLogProbe(system, ROOT, MIB)
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_pointers_that_make_no_sense(tmp_path: Path, in_memory: bool) -> None:
+    system = BridgedFileSystem(memory_disk()) if in_memory else PosixFileSystem()
+    directory = ROOT if in_memory else str(tmp_path)
+    values = ValueLogProbe(system, directory, MIB)
     pointer = values.append(b"key", b"value")
     with pytest.raises(InvalidArgument):
         values.read(pointer[:-1])
@@ -372,7 +384,7 @@ def test_pointers_that_make_no_sense() -> None:
             values.read(pointer[:8] + offset.to_bytes(8, "little") + pointer[16:])
     with pytest.raises(CorruptionError):
         values.read(pointer[:28] + bytes(4))
-    with system.open(f"{ROOT}/000000000009.values", CREATE):
+    with system.open(f"{directory}/000000000009.values", CREATE):
         pass
     with pytest.raises(CorruptionError):
         values.read((9).to_bytes(8, "little") + pointer[8:])
@@ -381,16 +393,16 @@ def test_pointers_that_make_no_sense() -> None:
 # ---- threads
 
 def test_concurrent_appends_reads_and_syncs(tmp_path: Path) -> None:
-    values = ValueLogProbe(PosixFileSystem(), str(tmp_path), 100_000)
+    values = ValueLogProbe(PosixFileSystem(), str(tmp_path), 2 * MIB)
     written: list[list[tuple[bytes, bytes]]] = [[] for _ in range(4)]
     failures: list[BaseException] = []
 
     def work(worker: int) -> None:
         try:
-            for i in range(150):
-                content = bytes([worker]) * (i * 37 % 5000) + b"%d" % i
+            for i in range(600):
+                content = bytes([worker]) * (i * 37 % 5000 + i % 3 * 40_000) + b"%d" % i
                 written[worker].append((values.append(b"%d" % worker, content), content))
-                if i % 20 == 0:
+                if i % 60 == 0:
                     values.sync()
                 pointer, expected = written[worker][i // 2]
                 assert values.read(pointer) == expected
@@ -407,4 +419,4 @@ def test_concurrent_appends_reads_and_syncs(tmp_path: Path) -> None:
     assert [values.read(pointer) for pointer, _ in everything] == [content for _, content in everything]
     values.close()
     counts = [ValueFile(PosixFileSystem(), str(path)).verify() for path in tmp_path.iterdir()]
-    assert sum(counts) == 600 and len(counts) > 10
+    assert sum(counts) == 2400 and len(counts) > 10

@@ -1,0 +1,1 @@
+"""Replay of the write-ahead log. No Python names: log calls it from C."""

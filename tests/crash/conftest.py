@@ -1,0 +1,7 @@
+"""Lets the tests of this folder import what they share (sweep.py)."""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
