@@ -111,7 +111,7 @@ def disk_rate(folder: str, count: int = 1000) -> float:
         os.remove(name)
 
 
-def child(arguments: argparse.Namespace) -> None:
+def child(arguments: argparse.Namespace) -> NoReturn:
     put = ENGINES[arguments.child](arguments.path, arguments.what == "sync")
     if arguments.what == "latency":
         found = latency(put, arguments.count)
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--path", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        return child(arguments)
+        child(arguments)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what == "sync":
             print(f"disk            {disk_rate(folder):10.0f} fdatasync/s")

@@ -14,14 +14,15 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from phantomdb.core import picker
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.compaction import Cancel, CompactionCancelled, RateLimiter, write_tables
-from phantomdb.core.errors import CorruptionError, DiskFull, OutOfMemory, PhantomError
+from phantomdb.core.errors import CorruptionError, DiskFull, OutOfMemory
 from phantomdb.core.picker import Compaction
-from phantomdb.core.tree import TableMeta
+from phantomdb.core.tree import TableMeta, table_meta
 
 if TYPE_CHECKING:
     from phantomdb.core._ext.compaction import CompactionResult
@@ -80,7 +81,7 @@ class Background:
             did = work()
         except CompactionCancelled:
             return False
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is: writers must be told, and the thread must live
             self.error = error
             doors.set_failure(self.engine, _status_of(error))
             time.sleep(RETRY_S)
@@ -125,7 +126,7 @@ class Background:
         levels = self.store.tree.partitions[partition]
         result = self._write(list(reversed(memtables)), WHOLE_TABLE_BYTES, snapshots, horizon,
                              deeper=_ranges(table for level in levels for table in level))
-        added = [self._meta(made, partition, 0) for made in result.tables]
+        added = [table_meta(made, partition, 0) for made in result.tables]
         newest = max(memtable.timestamps[1] for memtable in memtables if memtable.timestamps)
         self.store.change(added=added, flushed=memtables, flushed_ts=[(partition, newest)])
         self.flush_count += 1
@@ -193,7 +194,7 @@ class Background:
         began = time.monotonic()
         try:
             if job.kind == "trivial_move":
-                moved = [self._moved(table, job.output_level) for table in job.tables]
+                moved = [replace(table, level=job.output_level) for table in job.tables]
                 self.store.change(added=moved, removed=job.tables)
             else:
                 self._merge(job)
@@ -226,7 +227,7 @@ class Background:
             result = self._write(sources, self.options.table_bytes, snapshots, horizon, deeper=job.deeper, start=start,
                                  stop=stop, cancel=self._cancel, limiter=self._limiter, relocate=collect,
                                  values=self._values)
-            added += [self._meta(made, job.partition, job.output_level) for made in result.tables]
+            added += [table_meta(made, job.partition, job.output_level) for made in result.tables]
             self.compacted_bytes += result.bytes_written
         if collect:
             doors.sync_values(self.engine)
@@ -239,16 +240,6 @@ class Background:
             next_number=lambda: doors.take_file_number(self.engine), block_bytes=self.options.block_bytes,
             compress=self.options.compression == "lz4", target_bytes=target_bytes, snapshots=snapshots,
             horizon=horizon, **more)
-
-    @staticmethod
-    def _meta(made: dict[str, Any], partition: int, level: int) -> TableMeta:
-        from phantomdb.core.store import table_meta
-        return table_meta(made, partition, level)
-
-    @staticmethod
-    def _moved(table: TableMeta, level: int) -> TableMeta:
-        from dataclasses import replace
-        return replace(table, level=level)
 
     def compact_all(self) -> None:
         """Everything that is in tables now goes to the bottom level; runs in the calling thread, beside the others."""
@@ -321,6 +312,3 @@ def _ranges(tables: Any) -> list[tuple[bytes, bytes]]:
         else:
             ranges.append((table.smallest, table.largest))
     return ranges
-
-
-__all__ = ["Background", "PhantomError"]

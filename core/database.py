@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.keyspace import KeySpace, Snapshot
-from phantomdb.core.errors import InvalidArgument
+from phantomdb.core._ext.status import register_exception
+from phantomdb.core.errors import CLOSED, DatabaseClosed, InvalidArgument
 from phantomdb.core.options import Options
 from phantomdb.core.store import LocalStore
 from phantomdb.core.transactions import Isolation, Transaction, run
@@ -30,21 +32,21 @@ def timestamp_of(as_of: AsOf) -> int:
     if as_of is None:
         return 0
     if isinstance(as_of, timedelta):
-        as_of = datetime.now(timezone.utc) - abs(as_of)
+        as_of = datetime.now(UTC) - abs(as_of)
     if isinstance(as_of, datetime):
-        moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=timezone.utc)
+        moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
         # the whole millisecond counts: everything committed up to and in it
-        return (int(moment.timestamp() * 1000) << TIMESTAMP_LOGICAL_BITS) | ((1 << TIMESTAMP_LOGICAL_BITS) - 2)
+        as_of = (int(moment.timestamp() * 1000) << TIMESTAMP_LOGICAL_BITS) | ((1 << TIMESTAMP_LOGICAL_BITS) - 2)
     if isinstance(as_of, bool) or not isinstance(as_of, int):
         raise TypeError(f"as_of must be a timestamp, datetime or timedelta, not {type(as_of).__name__}")
     if as_of <= 0:
-        raise InvalidArgument("as_of must be a positive timestamp")
+        raise InvalidArgument("as_of must be a positive timestamp, or a moment after 1970")
     return as_of
 
 
 def moment_of(timestamp: int) -> datetime:
     """When a commit timestamp was given out, in UTC."""
-    return datetime.fromtimestamp((timestamp >> TIMESTAMP_LOGICAL_BITS) / 1000, timezone.utc)
+    return datetime.fromtimestamp((timestamp >> TIMESTAMP_LOGICAL_BITS) / 1000, UTC)
 
 
 class KeyValue(KeySpace):
@@ -159,7 +161,15 @@ class Database:
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
+def _closed_at_exit(*given: Any, **more: Any) -> BaseException:
+    """Daemon threads run on while the interpreter ends. Those that use a database then end without a word."""
+    if threading.current_thread() is threading.main_thread():
+        return DatabaseClosed(*given, **more)
+    return SystemExit()
+
+
 def _abandon_all() -> None:
+    register_exception(CLOSED, _closed_at_exit)
     for database in list(_open_databases):
         database.store.abandon()
 

@@ -108,9 +108,11 @@ class FileAlreadyExists(StorageError):
     code, advice = "file_exists", "the file exists already"
 
 
+CLOSED = -5
+
 # The numbers of core/_ext/status.pxd.
 for _number, _class in {
-    -1: OutOfMemory, -2: StorageError, -3: DiskFull, -4: CorruptionError, -5: DatabaseClosed,
+    -1: OutOfMemory, -2: StorageError, -3: DiskFull, -4: CorruptionError, CLOSED: DatabaseClosed,
     -6: SnapshotClosed, -7: ForkedProcess, -8: RetryableConflict, -9: LimitExceeded,
     -10: FileMissing, -11: WritesStopped, -12: InvalidArgument, -13: NewerFormat,
     -14: DatabaseLocked, -15: FileAlreadyExists, -16: SnapshotTooOld, -17: FeedLost,

@@ -54,6 +54,3 @@ def _batches(cursor: FeedCursor, timeout_s: float | None) -> Iterator[Batch]:
             cursor.wait(left_ms)
     finally:
         cursor.close()
-
-
-__all__ = ["Batch", "Change", "watch"]

@@ -31,8 +31,6 @@ MIN_MEMTABLE_BYTES: Final = 256 << 10
 MAX_MEMTABLE_BYTES: Final = 32 << 30
 # Active and immutable memtables of one partition; beyond it writers wait for a flush.
 MAX_MEMTABLES: Final = 4
-# A transaction is held in memory until commit, then must fit the memtables it goes to.
-MAX_TRANSACTION_MEMTABLES: Final = 1
 
 # ---- the tree
 MIN_BLOCK_BYTES: Final = 512

@@ -30,7 +30,6 @@ import json
 import os
 import re
 import struct
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -42,7 +41,6 @@ from phantomdb.core.errors import (
     CorruptionError,
     DatabaseClosed,
     FileAlreadyExists,
-    FileMissing,
     InvalidArgument,
     LimitExceeded,
     NewerFormat,
@@ -58,7 +56,7 @@ _RECORD = struct.Struct("<II")
 HEADER_BYTES = _HEADER.size + 4
 RECORD_HEADER_BYTES = _RECORD.size
 _FORMAT_NOTE = "The files in this folder are one PhantomDB database. Do not change, rename or remove any of them.\n"
-_MANIFEST_NAME = re.compile(r"MANIFEST-(\d{6,12})")
+MANIFEST_NAME = re.compile(r"MANIFEST-(\d{6,12})")
 _FILE_NAME = re.compile(r"(\d{12,20})\.(table|values|log)")
 
 T = TypeVar("T")
@@ -103,7 +101,7 @@ def orphans(file_system: FileSystem, directory: str | os.PathLike[str], tree: Tr
             number, kind = int(match[1]), match[2]
             unused = number not in tables if kind == "table" else kind == "values" and number not in values
         else:
-            unused = name.endswith(".tmp") or (_MANIFEST_NAME.fullmatch(name) is not None and name != current)
+            unused = name.endswith(".tmp") or (MANIFEST_NAME.fullmatch(name) is not None and name != current)
         if unused:
             found.append(name)
     return found
@@ -238,14 +236,33 @@ def _payload_at(data: bytes, offset: int) -> bytes | None:
     return payload if crc32c_of(payload, crc32c_of(data[offset:offset + 4])) == crc else None
 
 
-def _valid_after(data: bytes, offset: int) -> bool:
-    """Whether any whole record begins behind `offset`. Each payload begins with the same two bytes."""
+def _valid_after(data: bytes, offset: int) -> int | None:
+    """Where the next whole record behind `offset` begins. Each payload begins with the same two bytes."""
     start = data.find(b'{"', offset + 1 + RECORD_HEADER_BYTES)
     while start >= 0:
         if _payload_at(data, start - RECORD_HEADER_BYTES) is not None:
-            return True
+            return start - RECORD_HEADER_BYTES
         start = data.find(b'{"', start + 1)
-    return False
+    return None
+
+
+def salvage_records(data: bytes) -> Iterator[dict[str, Any]]:
+    """What every whole record says, whatever stands before or between them: {"snapshot": (database_id, partitions,
+    levels, Edit)} or {"edit": Edit}."""
+    offset: int | None = HEADER_BYTES if _payload_at(data, HEADER_BYTES) else _valid_after(data, 0)
+    while offset is not None and offset < len(data):
+        payload = _payload_at(data, offset)
+        if payload is None:
+            offset = _valid_after(data, offset)
+            continue
+        offset += RECORD_HEADER_BYTES + len(payload)
+        with contextlib.suppress(ValueError, RecursionError, _Invalid, CorruptionError):
+            content = json.loads(payload)
+            if "snapshot" in content:
+                head = _snapshot_head(content)
+                yield {"snapshot": (*head, decode_edit(content["snapshot"].get("tree")))}
+            else:
+                yield {"edit": decode_edit(_object(content, ["edit"], "a record").get("edit"))}
 
 
 def read_records(data: bytes, path: str) -> Iterator[tuple[int, int, Any]]:
@@ -260,7 +277,7 @@ def read_records(data: bytes, path: str) -> Iterator[tuple[int, int, Any]]:
     while offset < len(data):
         payload = _payload_at(data, offset)
         if payload is None:
-            if offset == HEADER_BYTES or _valid_after(data, offset):
+            if offset == HEADER_BYTES or _valid_after(data, offset) is not None:
                 raise CorruptionError("a record of the manifest is damaged", path=path, offset=offset)
             return
         try:
@@ -292,9 +309,18 @@ def check_format(file_system: FileSystem, directory: str) -> None:
 def _read_current(file_system: FileSystem, directory: str) -> str:
     path = os.path.join(directory, CURRENT)
     name = file_system.read_file(path).decode("latin-1")
-    if not name.endswith("\n") or not _MANIFEST_NAME.fullmatch(name[:-1]):
+    if not name.endswith("\n") or not MANIFEST_NAME.fullmatch(name[:-1]):
         raise CorruptionError("CURRENT does not name a manifest", path=path, offset=0)
     return name[:-1]
+
+
+def _locate(file_system: FileSystem, directory: str) -> str:
+    """The name of the manifest that CURRENT names, which is there."""
+    name = _read_current(file_system, directory)
+    if not file_system.exists(os.path.join(directory, name)):
+        raise CorruptionError(f"CURRENT names {name}, which is not there", path=os.path.join(directory, CURRENT),
+                              offset=0)
+    return name
 
 
 def _reshape(tree: Tree, options: Options) -> Tree:
@@ -305,6 +331,25 @@ def _reshape(tree: Tree, options: Options) -> Tree:
                               f"not {options.level_count}")
     return replace(tree, partitions=tuple((*levels, *((),) * options.level_count)[:options.level_count]
                                           for levels in tree.partitions))
+
+
+def _snapshot_head(content: Any) -> tuple[str, int, int]:
+    """(database_id, partitions, levels) of the first record."""
+    snapshot = _object(_object(content, ["snapshot"], "the first record").get("snapshot"),
+                       ["database_id", "partitions", "levels", "tree"], "the snapshot")
+    database_id = snapshot.get("database_id")
+    partitions = _unsigned(snapshot.get("partitions"), "partitions")
+    level_count = _unsigned(snapshot.get("levels"), "levels")
+    if not (isinstance(database_id, str) and 1 <= partitions <= limits.MAX_PARTITIONS
+            and limits.MIN_LEVELS <= level_count <= limits.MAX_LEVELS):
+        raise _Invalid("the snapshot's head is out of bounds")
+    return database_id, partitions, level_count
+
+
+def write_format(file_system: FileSystem, directory: str) -> None:
+    """Writes the marker of this version's format."""
+    file_system.write_file_atomically(os.path.join(directory, FORMAT),
+                                      f"{limits.FORMAT_VERSION}\n{_FORMAT_NOTE}".encode())
 
 
 # ------------------------------------------------------------------ the open manifest
@@ -342,15 +387,36 @@ class Manifest:
             raise InvalidArgument(f"partitions must be from 1 to {limits.MAX_PARTITIONS}, not {partitions}")
         if database_exists(file_system, directory):
             raise FileAlreadyExists("there is a database already", path=directory)
-        marker = os.path.join(directory, FORMAT)
-        if file_system.exists(marker):           # a creation that did not end, or a version yet unknown
+        if file_system.exists(os.path.join(directory, FORMAT)):  # a creation that did not end, or a version yet unknown
             check_format(file_system, directory)
         else:
-            file_system.write_file_atomically(marker, f"{limits.FORMAT_VERSION}\n{_FORMAT_NOTE}".encode())
-        manifest = cls(file_system, directory, Tree.empty(partitions, options.level_count),
-                       database_id or uuid.uuid4().hex)
-        manifest.roll()
+            write_format(file_system, directory)
+        manifest = cls.begin(file_system, directory, Tree.empty(partitions, options.level_count), database_id)
         return manifest, manifest.tree
+
+    @classmethod
+    def begin(cls, file_system: FileSystem, directory: str, tree: Tree, database_id: str | None = None) -> Manifest:
+        """A first manifest for a tree whose files are there and synced, or a new one in place of one that cannot be
+        read. CURRENT is switched last."""
+        manifest = cls(file_system, directory, tree, database_id or os.urandom(16).hex())
+        numbers = [int(match[1]) for name in file_system.list_dir(directory)
+                   if (match := MANIFEST_NAME.fullmatch(name))]
+        manifest._number = max(numbers, default=0)
+        manifest.roll()
+        return manifest
+
+    @classmethod
+    def read(cls, file_system: FileSystem, directory: str) -> Manifest:
+        """The manifest as open() would recover it, only to look at: no file is changed or held open."""
+        return cls.read_file(file_system, directory, _locate(file_system, directory))
+
+    @classmethod
+    def read_file(cls, file_system: FileSystem, directory: str, name: str) -> Manifest:
+        """The same for the manifest of that name, whatever CURRENT says."""
+        path = os.path.join(directory, name)
+        manifest = cls._recover(file_system, directory, path, file_system.read_file(path))
+        manifest._number = int(name.rpartition("-")[2])
+        return manifest
 
     @classmethod
     def open(cls, file_system: FileSystem, directory: str | os.PathLike[str],
@@ -358,13 +424,9 @@ class Manifest:
         """Recovers the tree. Its next_file_number is above every table and value file in the folder."""
         directory = os.fspath(directory)
         check_format(file_system, directory)
-        name = _read_current(file_system, directory)
+        name = _locate(file_system, directory)
         path = os.path.join(directory, name)
-        try:
-            file = file_system.open(path, WRITE)
-        except FileMissing:
-            raise CorruptionError(f"CURRENT names {name}, which is not there", path=os.path.join(directory, CURRENT),
-                                  offset=0) from None
+        file = file_system.open(path, WRITE)
         try:
             # What is read here is acted upon, so it must not vanish later: a killed process may have
             # left it in the page cache alone.
@@ -381,7 +443,7 @@ class Manifest:
         except BaseException:
             file.close()
             raise
-        match = _MANIFEST_NAME.fullmatch(name)
+        match = MANIFEST_NAME.fullmatch(name)
         assert match is not None
         manifest._number, manifest._file = int(match[1]), file
         return manifest, manifest.tree
@@ -393,15 +455,8 @@ class Manifest:
         for offset, end, content in read_records(data, path):
             try:
                 if manifest is None:
-                    snapshot = _object(_object(content, ["snapshot"], "the first record").get("snapshot"),
-                                       ["database_id", "partitions", "levels", "tree"], "the snapshot")
-                    database_id = snapshot.get("database_id")
-                    partitions = _unsigned(snapshot.get("partitions"), "partitions")
-                    level_count = _unsigned(snapshot.get("levels"), "levels")
-                    if not (isinstance(database_id, str) and 1 <= partitions <= limits.MAX_PARTITIONS
-                            and limits.MIN_LEVELS <= level_count <= limits.MAX_LEVELS):
-                        raise _Invalid("the snapshot's head is out of bounds")
-                    tree = Tree.empty(partitions, level_count).apply(decode_edit(snapshot.get("tree")))
+                    database_id, partitions, level_count = _snapshot_head(content)
+                    tree = Tree.empty(partitions, level_count).apply(decode_edit(content["snapshot"].get("tree")))
                     manifest = cls(file_system, directory, tree, database_id)
                 else:
                     edit = decode_edit(_object(content, ["edit"], "a record").get("edit"))

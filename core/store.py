@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,17 @@ from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.engine import Engine
 from phantomdb.core._ext.files import BridgedFileSystem, PosixFileSystem
 from phantomdb.core._ext.table import TableHandle
-from phantomdb.core.errors import (CorruptionError, DatabaseClosed, FileMissing, ForkedProcess, InvalidArgument,
-                                   PhantomError, StorageError)
+from phantomdb.core.background import Background
+from phantomdb.core.errors import CorruptionError, FileMissing, PhantomError, StorageError
 from phantomdb.core.locks import LockTable
 from phantomdb.core.manifest import LOCK, Manifest, database_exists, orphans, table_name, values_name
 from phantomdb.core.options import Options
-from phantomdb.core.tree import Edit, TableMeta, Tree, ValueFileMeta
+from phantomdb.core.tree import Edit, TableMeta, Tree, ValueFileMeta, table_properties
 
 if TYPE_CHECKING:
     from phantomdb.core._ext.memtable import MemtableHandle
 
+ABANDON_S = 5.0                      # how long the interpreter's exit waits for calls that take long
 DURABILITIES = {"none": 0, "interval": 1, "commit": 2}           # Durability of engine.pxd
 
 
@@ -42,24 +43,6 @@ def as_file_system(given: Any) -> Any:
     if isinstance(given, (PosixFileSystem, BridgedFileSystem)):
         return given
     return BridgedFileSystem(given)
-
-
-def table_meta(made: dict[str, Any], partition: int, level: int) -> TableMeta:
-    """What the table writer reports, as the tree keeps it."""
-    return TableMeta(
-        number=made["number"], partition=partition, level=level, file_size=made["file_size"],
-        entry_count=made["entry_count"], key_count=made["key_count"], delete_count=made["delete_count"],
-        tombstone_count=made["tombstone_count"], raw_bytes=made["raw_bytes"], min_ts=made["min_ts"],
-        max_ts=made["max_ts"], smallest=made["smallest"], largest=made["largest"],
-        value_files=tuple(sorted(made["value_files"].items())))
-
-
-def table_properties(meta: TableMeta) -> dict[str, Any]:
-    """What a TableHandle is made from."""
-    return {"number": meta.number, "file_size": meta.file_size, "entry_count": meta.entry_count,
-            "key_count": meta.key_count, "delete_count": meta.delete_count, "tombstone_count": meta.tombstone_count,
-            "raw_bytes": meta.raw_bytes, "min_ts": meta.min_ts, "max_ts": meta.max_ts, "smallest": meta.smallest,
-            "largest": meta.largest, "value_files": dict(meta.value_files)}
 
 
 def _references(tables: Iterable[TableMeta]) -> dict[int, int]:
@@ -80,6 +63,9 @@ class LocalStore:
         self.locks = LockTable()
         self.mutex = threading.RLock()
         self._closing = threading.Lock()
+        self.ingest_mutex = threading.Lock()                     # held while an ingest's tables are installed
+        self._users: list[int] = []                              # threads inside use(); guarded by the mutex
+        self._unused = threading.Condition(self.mutex)
         self.is_closed = False
         if not options.create and not database_exists(self.file_system, self.directory):
             raise FileMissing("there is no database; create=True makes one", path=self.directory)
@@ -94,22 +80,24 @@ class LocalStore:
             raise
 
     def _open(self, options: Options) -> None:
-        from phantomdb.core.background import Background
         if database_exists(self.file_system, self.directory):
             self.manifest, tree = Manifest.open(self.file_system, self.directory, options)
         else:
+            self._require_no_tables()
             self.manifest, tree = Manifest.create(self.file_system, self.directory, options, options.partitions or 1)
         self.options = options = replace(options, partitions=self.manifest.partitions)
         self._require_files(tree)
         self.engine = Engine(
             self.file_system, self.directory, partitions=self.manifest.partitions,
-            memtable_bytes=options.memtable_capacity_bytes, cache_bytes=options.block_cache_bytes, max_open_tables=options.max_open_tables,
-            durability=DURABILITIES[options.durability], value_threshold=options.value_threshold_bytes,
+            memtable_bytes=options.memtable_capacity_bytes, cache_bytes=options.block_cache_bytes,
+            max_open_tables=options.max_open_tables, durability=DURABILITIES[options.durability],
+            value_threshold=options.value_threshold_bytes,
             value_file_bytes=options.value_file_bytes, log_segment_bytes=options.log_segment_bytes,
             next_file_number=tree.next_file_number, last_ts=tree.last_ts, gc_floor_ts=tree.gc_floor_ts)
         self._table_cache = doors.table_cache(self.engine)
         self.handles: dict[int, TableHandle] = {}
         self._retired: list[tuple[TableHandle, TableMeta]] = []
+        self._flushed: list[MemtableHandle] = []                 # a scan may still read them, and values through them
         self.value_file_holds = 0                                # who needs every value file to stay; mutex
         for meta in tree.tables():
             self.handles[meta.number] = self._handle(meta)
@@ -130,6 +118,13 @@ class LocalStore:
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
+
+    def _require_no_tables(self) -> None:
+        """Tables in a folder without CURRENT are a database that lost it, or half a copy: no place for a new one."""
+        for name in self.file_system.list_dir(self.directory):
+            if name.endswith((".table", ".values")):
+                raise CorruptionError("CURRENT is not there, but tables are; see `phantomdb repair`",
+                                      path=self.path(name))
 
     def _require_files(self, tree: Tree) -> None:
         """All files the tree names must be there; else nothing may be removed as an orphan."""
@@ -154,8 +149,7 @@ class LocalStore:
             return [self.handles[meta.number] for meta in run]
 
     def change(self, *, added: Sequence[TableMeta] = (), removed: Sequence[TableMeta] = (),
-               flushed: Sequence[MemtableHandle] = (), flushed_ts: Sequence[tuple[int, int]] = (),
-               **counters: int) -> None:
+               flushed: Sequence[MemtableHandle] = (), flushed_ts: Sequence[tuple[int, int]] = ()) -> None:
         """Makes one change of the tree durable and shows it to readers. `flushed_ts`: (partition, timestamp) up to
         which the log is in tables then."""
         with self.mutex:
@@ -170,13 +164,14 @@ class LocalStore:
                 next_file_number=doors.next_file_number(self.engine), last_ts=doors.visible_ts(self.engine),
                 gc_floor_ts=doors.gc_floor_ts(self.engine),
                 added_value_files=tuple(ValueFileMeta(number, count) for number, count in sorted(grown.items())),
-                value_garbage=tuple(sorted(garbage.items())), **counters)
+                value_garbage=tuple(sorted(garbage.items())))
             kept = {meta.number for meta in added}
             fresh = {meta.number: self._handle(meta) for meta in added if meta.number not in self.handles}
             self.file_system.sync_dir(self.directory)
             tree = self.manifest.append(edit)
             self.handles.update(fresh)
             doors.install(self.engine, self._view_levels(tree), list(flushed))
+            self._flushed += flushed
             for meta in removed:
                 if meta.number not in kept:
                     handle = self.handles.pop(meta.number)
@@ -187,7 +182,11 @@ class LocalStore:
         """Lets go of retired tables nobody reads any more, and removes value files nothing points into."""
         doors.reclaim(self.engine)                               # the views that still showed them
         with self.mutex:
+            self._flushed = [memtable for memtable in self._flushed if memtable.is_shared()]
+            before = len(self._retired)
             self._retired = [(handle, meta) for handle, meta in self._retired if handle.is_shared()]
+            if len(self._retired) < before:
+                doors.reclaim(self.engine)                       # removes their files
             if self.value_file_holds or not self._dead_value_files():
                 return
             doors.roll_values(self.engine)                       # else a file that is written to could get a value
@@ -200,7 +199,8 @@ class LocalStore:
     def _dead_value_files(self) -> list[int]:
         """Numbers of value files nothing points into; mutex held."""
         in_use = {number for _, meta in self._retired for number, _ in meta.value_files}
-        oldest = doors.oldest_value_file(self.engine)            # what memtables and unfinished writes may point into
+        # what memtables, those that only scans still hold included, and unfinished writes may point into
+        oldest = min([doors.oldest_value_file(self.engine), *(memtable.first_value_file for memtable in self._flushed)])
         return [file.number for file in self.tree.value_files
                 if file.garbage_bytes == file.total_bytes and file.number < oldest and file.number not in in_use]
 
@@ -214,13 +214,46 @@ class LocalStore:
                 self.log_complete_from_ts = newest               # more than the released segments held: safe
                 doors.release_log(self.engine, oldest)
 
+    # ---------------------------------------------------------------- work that takes long
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[None]:
+        """For a call that makes or reads files for long: close() makes it fail at its next check_usable(), and waits
+        until the block is left."""
+        with self.mutex:
+            self.check_usable()
+            self._users.append(threading.get_ident())
+        try:
+            yield
+        finally:
+            with self.mutex:
+                self._users.remove(threading.get_ident())
+                self._unused.notify_all()
+
+    def _wait_for_users(self, timeout_s: float | None = None) -> None:
+        with self.mutex:
+            self._unused.wait_for(lambda: all(user == threading.get_ident() for user in self._users), timeout_s)
+
+    @contextlib.contextmanager
+    def pinned(self, *, flushed: bool = False) -> Iterator[Tree]:
+        """The tree of now; all its files stay inside the block. `flushed`: it holds every commit made before, and none
+        made later."""
+        with self.background.cut() if flushed else contextlib.nullcontext(), self.mutex:
+            tree, handles = self.tree, list(self.handles.values())
+            self.value_file_holds += 1
+        try:
+            yield tree
+        finally:
+            handles.clear()
+            with self.mutex:
+                self.value_file_holds -= 1
+            self.drop_unused()
+
     # ---------------------------------------------------------------- what programs ask for
 
     def check_usable(self) -> None:
-        if self.engine.in_child:
-            raise ForkedProcess
-        if self.is_closed:
-            raise DatabaseClosed
+        """Raises DatabaseClosed or ForkedProcess."""
+        self.engine.check()
 
     def flush(self) -> None:
         """Brings everything committed so far into tables."""
@@ -277,6 +310,7 @@ class LocalStore:
                 return
             self.is_closed = True
             self.engine.refuse()
+            self._wait_for_users()
             self.background.stop()
             emptied = False
             try:
@@ -295,6 +329,7 @@ class LocalStore:
             if not self.is_closed:
                 self.is_closed = True
                 self.engine.refuse()
+                self._wait_for_users(ABANDON_S)          # one that waits for its own input may never look
                 self.background.stop()
                 with contextlib.suppress(PhantomError):          # nobody is left to be told
                     self._release(False)
@@ -307,16 +342,5 @@ class LocalStore:
                 self.manifest.close()
                 self.handles.clear()
                 self._retired.clear()
+                self._flushed.clear()
             self._lock_file.release()
-
-
-def require_bytes_range(start: object, stop: object) -> None:
-    """Bounds of a range must be bytes-like or None; a clear error instead of a strange one later."""
-    for bound in (start, stop):
-        if bound is not None and not isinstance(bound, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a bound must be bytes or None, not {type(bound).__name__}")
-    if start is not None and stop is not None and bytes(start) > bytes(stop):    # type: ignore[call-overload]
-        raise InvalidArgument("start is behind stop")
-
-
-__all__ = ["LocalStore", "as_file_system", "table_meta", "values_name"]

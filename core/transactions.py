@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from phantomdb.core import limits
 from phantomdb.core._ext.transaction import TransactionCore, TransactionKeySpace, set_closed_error
 from phantomdb.core.errors import InvalidArgument, RetryableConflict, TransactionClosed
 
 if TYPE_CHECKING:
+    from phantomdb.core.locks import LockTable
     from phantomdb.core.store import LocalStore
 
 Isolation = Literal["serializable", "snapshot"]
@@ -33,12 +33,22 @@ FIRST_PAUSE_S = 0.0005               # of run(): doubled at each conflict, with 
 LONGEST_PAUSE_S = 0.1
 
 
+class LockHolder:
+    """A transaction as the lock table sees it. An object of its own, so that transaction and keyspace are no cycle:
+    a transaction that nobody holds any more then ends at once, and not when the garbage collector comes by."""
+
+    __slots__ = ("age",)
+
+    def __init__(self, age: int) -> None:
+        self.age = age
+
+
 class TransactionKeyValue(TransactionKeySpace):
     """The raw keyspace inside a transaction."""
 
-    def __init__(self, transaction: Transaction, prefix: int) -> None:
-        super().__init__(transaction.core, prefix)
-        self._transaction = transaction
+    def __init__(self, core: TransactionCore, prefix: int, locks: LockTable, holder: LockHolder) -> None:
+        super().__init__(core, prefix)
+        self._core, self._locks, self._holder = core, locks, holder
 
     def get_for_update(self, key: bytes, *, timeout_s: float = LOCK_TIMEOUT_S) -> bytes | None:
         """get(), after waiting until no other transaction holds `key` by get_for_update.
@@ -47,10 +57,9 @@ class TransactionKeyValue(TransactionKeySpace):
         commit. When it is the transaction's first read, the snapshot moves to after the wait, so that it sees what
         the one before it wrote. RetryableConflict: the wait was too long, or a deadlock.
         """
-        transaction = self._transaction
-        transaction.core.check_open()
-        transaction.locks.acquire(transaction, bytes(key), timeout_s)
-        transaction.core.refresh()
+        self._core.check_open()
+        self._locks.acquire(self._holder, bytes(memoryview(key)), timeout_s)
+        self._core.refresh()
         return self.get(key)
 
 
@@ -63,22 +72,22 @@ class Transaction:
             raise InvalidArgument(f"isolation must be 'serializable' or 'snapshot', not {isolation!r}")
         store.check_usable()
         self.core = TransactionCore(store.engine, isolation == "serializable", 0,
-                                    store.options.memtable_bytes * limits.MAX_TRANSACTION_MEMTABLES)
-        self.locks = store.locks
-        self.age = self.core.snapshot_timestamp if age is None else age
-        self.kv = TransactionKeyValue(self, prefix)
+                                    store.options.memtable_capacity_bytes * 7 // 8)      # it goes into one memtable
+        self._locks = store.locks
+        self._holder = LockHolder(self.core.snapshot_timestamp if age is None else age)
+        self.kv = TransactionKeyValue(self.core, prefix, self._locks, self._holder)
 
     def commit(self) -> int:
         """Applies all writes at once; returns the commit timestamp. RetryableConflict: nothing was applied."""
         try:
             return self.core.commit()
         finally:
-            self.locks.release_all(self)
+            self._locks.release_all(self._holder)
 
     def rollback(self) -> None:
         """Ends the transaction without effect."""
         self.core.rollback()
-        self.locks.release_all(self)
+        self._locks.release_all(self._holder)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -90,6 +99,11 @@ class Transaction:
             if self.core.is_open:
                 self.core.rollback_to(mark)
             raise
+
+    @property
+    def age(self) -> int:
+        """Rank among those that wait for locks: the smaller, the older."""
+        return self._holder.age
 
     @property
     def is_open(self) -> bool:

@@ -17,8 +17,9 @@ Two rules make reads right, and every new Tree is checked for the second:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from phantomdb.core.errors import CorruptionError
 
@@ -49,6 +50,24 @@ class TableMeta:
 
     def overlaps(self, smallest: bytes, largest: bytes) -> bool:
         return self.smallest <= largest and smallest <= self.largest
+
+
+def table_meta(made: Mapping[str, Any], partition: int, level: int) -> TableMeta:
+    """What the table writer reports, as the tree keeps it."""
+    return TableMeta(
+        number=made["number"], partition=partition, level=level, file_size=made["file_size"],
+        entry_count=made["entry_count"], key_count=made["key_count"], delete_count=made["delete_count"],
+        tombstone_count=made["tombstone_count"], raw_bytes=made["raw_bytes"], min_ts=made["min_ts"],
+        max_ts=made["max_ts"], smallest=made["smallest"], largest=made["largest"],
+        value_files=tuple(sorted(made["value_files"].items())))
+
+
+def table_properties(meta: TableMeta) -> dict[str, Any]:
+    """What a TableHandle is made from."""
+    return {"number": meta.number, "file_size": meta.file_size, "entry_count": meta.entry_count,
+            "key_count": meta.key_count, "delete_count": meta.delete_count, "tombstone_count": meta.tombstone_count,
+            "raw_bytes": meta.raw_bytes, "min_ts": meta.min_ts, "max_ts": meta.max_ts, "smallest": meta.smallest,
+            "largest": meta.largest, "value_files": dict(meta.value_files), "base_ts": meta.base_ts}
 
 
 Level = tuple[TableMeta, ...]

@@ -7,17 +7,23 @@
 """
 from __future__ import annotations
 
-import os
-from typing import Any
+TYPE_CHECKING = False                # as typing's own, whose import takes longer than all the rest here
 
-from phantomdb.core import errors
-from phantomdb.core.database import Database
-from phantomdb.core.errors import PhantomError, RetryableConflict
-from phantomdb.core.options import Options
-from phantomdb.core.transactions import Transaction
+if TYPE_CHECKING:
+    import os
+    from typing import Any
+
+    from phantomdb.core import errors
+    from phantomdb.core.database import Database
+    from phantomdb.core.errors import PhantomError, RetryableConflict
+    from phantomdb.core.options import Options
+    from phantomdb.core.transactions import Transaction
 
 __version__ = "0.1.0"
 __all__ = ["Database", "Options", "PhantomError", "RetryableConflict", "Transaction", "errors", "open"]
+
+_MODULES = {"Database": "database", "Options": "options", "PhantomError": "errors", "RetryableConflict": "errors",
+            "Transaction": "transactions", "errors": "errors"}
 
 
 def open(path: str | os.PathLike[str], **options: Any) -> Database:
@@ -27,4 +33,20 @@ def open(path: str | os.PathLike[str], **options: Any) -> Database:
     `memtable_bytes`, `block_cache_bytes`, `partitions`, `retention_s`. Raises DatabaseLocked when another process
     has it open, CorruptionError when a file is damaged, NewerFormat when a newer version wrote it.
     """
+    from phantomdb.core.database import Database
+    from phantomdb.core.options import Options
     return Database(path, Options(**options))
+
+
+def __getattr__(name: str) -> object:
+    """The engine is loaded when it is first asked for: not every program that imports phantomdb opens a database."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+    module = import_module(f"{__name__}.core.{_MODULES[name]}")
+    value = globals()[name] = module if name == _MODULES[name] else getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -35,10 +35,20 @@ def run(*command: str | Path, cwd: Path) -> str:
     return result.stdout
 
 
+def loaded_by(program: str, cwd: Path) -> set[str]:
+    return set(run(sys.executable, "-c", program + "\nprint(*sys.modules)", cwd=cwd).split())
+
+
 def test_import_is_light(tmp_path: Path) -> None:
-    loaded = run(sys.executable, "-c", "import phantomdb, sys; print(*sys.modules)", cwd=tmp_path).split()
-    assert "phantomdb" in loaded
-    assert not set(loaded) & set(HEAVY)
+    loaded = loaded_by("import phantomdb, sys", tmp_path)
+    assert loaded - loaded_by("import sys", tmp_path) == {"__future__", "phantomdb"}
+
+
+def test_put_and_get_load_nothing_heavy(tmp_path: Path) -> None:
+    program = PUT_AND_GET.replace("sys.argv[1]", repr(str(tmp_path / "data"))).replace("print", "str")
+    loaded = loaded_by(program, tmp_path)
+    assert "phantomdb.core._ext.engine" in loaded
+    assert not loaded & set(HEAVY)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +82,7 @@ def modules() -> set[str]:
 @pytest.mark.sample
 def test_wheel_holds_each_module_once(wheel: Path) -> None:
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
-    assert {name.split("/")[0] for name in names} == {"phantomdb"}
+    assert {name.split("/")[0] for name in names} <= {"__future__", "phantomdb"}
     held = Counter(name.split(".")[0] for name in names if name.endswith((".py", ".so")))
     assert set(held) == modules()
     assert set(held.values()) == {1}

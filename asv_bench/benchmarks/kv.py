@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,8 @@ BLOCK_CACHE_BYTES = 64 << 20
 MEMTABLE_BYTES = 16 << 20
 
 _random = random.Random(7)
+# Children import the same phantomdb, also where asv found it by ASV_PYTHONPATH.
+CHILD_ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(phantomdb.__file__).parents[1])}
 VALUES = [_random.randbytes(50) * 2 for _ in range(4096)]
 
 
@@ -175,7 +179,8 @@ class Open(Opened):
                    "db = phantomdb.open(sys.argv[1], durability='none')\n"
                    f"for n in range({ENTRIES}): db.kv.put(b'%016d' % n, b'v' * 100)\n"
                    "os.kill(os.getpid(), signal.SIGKILL)\n")
-        subprocess.run([sys.executable, "-c", program, self.killed], check=False)
+        child = subprocess.run([sys.executable, "-c", program, self.killed], check=False, env=CHILD_ENVIRONMENT)
+        assert child.returncode == -signal.SIGKILL
 
     def time_after_close(self) -> None:
         self.open().close()
@@ -207,7 +212,7 @@ class Import:
     """`import phantomdb`, the interpreter's own start included (time_nothing is that alone)."""
 
     def time_import(self) -> None:
-        subprocess.run([sys.executable, "-c", "import phantomdb"], check=True)
+        subprocess.run([sys.executable, "-c", "import phantomdb"], check=True, env=CHILD_ENVIRONMENT)
 
     def time_nothing(self) -> None:
-        subprocess.run([sys.executable, "-c", ""], check=True)
+        subprocess.run([sys.executable, "-c", ""], check=True, env=CHILD_ENVIRONMENT)

@@ -5,7 +5,7 @@ memtables, installing the tables a flush or compaction made, log housekeeping, f
 """
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, malloc
 
 from .compaction cimport ValueLogHandle
 from .engine cimport TIMESTAMP_LOGICAL_BITS, TIMESTAMP_STEP, Engine
@@ -15,7 +15,7 @@ from .log cimport (log_bytes, log_current_segment, log_durable_lsn, log_end_lsn,
 from .memtable cimport Memtable, MemtableHandle, memtable_retain
 from .platform cimport (add_u64, coarse_unix_ms, condition_broadcast, condition_wait_ms, load_u32, load_u64, mutex_lock,
                         mutex_unlock, store_u32, store_u64)
-from .status cimport NO_MEMORY, NO_OFFSET, fail, raise_status
+from .status cimport raise_status
 from .table cimport Table, TableCacheHandle, TableHandle, table_retain
 from .values cimport value_log_remove, value_log_roll, value_log_sync
 from .view cimport Level, Partition, View, view_gather_tombstones, view_new, view_release
@@ -249,9 +249,14 @@ def install(Engine engine not None, list partitions, list flushed not None):
 
 
 def reclaim(Engine engine not None):
-    """Waits until no reader is left that was inside before, and frees what was unlinked until then (old views)."""
+    """Waits until no reader is left that was inside before, and frees what was unlinked until then: old views, with
+    them the last reference on tables, with those their cached blocks."""
+    cdef int step
     with nogil:
-        guard_synchronize(engine.guard)
+        for step in range(4):
+            guard_synchronize(engine.guard)
+            if engine.guard.deferred_count == 0:
+                break
 
 
 def table_cache(Engine engine not None):
@@ -341,11 +346,6 @@ def visible_ts(Engine engine not None):
 def gc_floor_ts(Engine engine not None):
     """Reads as of an earlier time are refused."""
     return load_u64(&engine.gc_floor_ts)
-
-
-def stop_writing(Engine engine not None):
-    """After a failed sync: no write is accepted until the database is opened again."""
-    store_u32(&engine.failed, 1)
 
 
 def figures(Engine engine not None):

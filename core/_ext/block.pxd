@@ -14,7 +14,6 @@
 # (key ascending, timestamp descending). timestamp = ts_base + delta.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
-from libc.string cimport memcmp
 
 from .platform cimport get_u32, get_u64
 

@@ -1,6 +1,5 @@
 # Flush and compaction: merges sources into new tables and leaves out what nobody may read any more.
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stddef cimport size_t
 
 from .platform cimport mutex_t
 from .values cimport ValueLog

@@ -72,12 +72,12 @@ class CompactionResult:
     """Sizes of all outputs."""
     seconds: float
 
-def write_tables(file_system: FileSystem, directory: str, sources: list[_Source], *, next_number: Callable[[], int],
-                 name_format: str = "%012d.table", block_bytes: int = 4096, compress: bool = True, target_bytes: int,
-                 snapshots: list[int], horizon: int, deeper: Iterable[tuple[bytes, bytes]] = (),
-                 start: bytes | None = None, stop: bytes | None = None, cancel: Cancel | None = None,
-                 limiter: RateLimiter | None = None, relocate: Collection[int] = frozenset(),
-                 values: ValueLogHandle | None = None) -> CompactionResult:
+def write_tables(file_system: FileSystem, directory: str, sources: list[_Source] | list[list[TableHandle]], *,
+                 next_number: Callable[[], int], name_format: str = "%012d.table", block_bytes: int = 4096,
+                 compress: bool = True, target_bytes: int, snapshots: list[int], horizon: int,
+                 deeper: Iterable[tuple[bytes, bytes]] = (), start: bytes | None = None, stop: bytes | None = None,
+                 cancel: Cancel | None = None, limiter: RateLimiter | None = None,
+                 relocate: Collection[int] = frozenset(), values: ValueLogHandle | None = None) -> CompactionResult:
     """Merge `sources` into new tables in `directory`; they are synced, and so is the directory.
 
     sources: newest first; each a memtable or a list of tables with ascending, disjoint ranges.

@@ -25,7 +25,7 @@ import os
 
 from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 from libc.stddef cimport size_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
 from .block cimport KIND_DELETE, KIND_POINTER

@@ -8,7 +8,7 @@
 # Lock order: commit_mutex, then snapshot_mutex or work_mutex. A thread that may wait for a lock, or for
 # a file of a bridged file system, does so without the GIL; a lock is taken with the GIL held only
 # after a successful trylock.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 
 from .batch cimport Operation
@@ -16,7 +16,6 @@ from .cache cimport Cache
 from .files cimport FileSystem
 from .guard cimport Guard
 from .log cimport Log
-from .memtable cimport Memtable
 from .platform cimport condition_t, mutex_t
 from .read_set cimport ReadSet
 from .status cimport ErrorDetail

@@ -11,7 +11,6 @@ reader may use until `visible_ts` moves; it moves when they are all in the memta
 is the serial order. The waiting for the disk happens outside the lock, shared by all who wait.
 """
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -21,25 +20,21 @@ from .batch cimport Operation, operation_get
 from .block cimport KIND_POINTER, KIND_RANGE_DELETE
 from .cache cimport cache_free, cache_new
 from .files cimport FileSystem
-from .guard cimport guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_poll, guard_synchronize
+from .guard cimport guard_defer, guard_free, guard_new, guard_synchronize
 from .hashing cimport key_hash
-from .log cimport (log_append, log_bytes, log_close, log_current_segment, log_end_lsn, log_durable_lsn, log_open,
-                   log_prepare, log_release, log_wait_durable)
-from .memtable cimport (Memtable, MemtableHandle, memtable_add_tombstone, memtable_defer_order, memtable_entry_bytes,
-                        memtable_insert, memtable_new, memtable_release, memtable_restore_order, memtable_retain)
-from .platform cimport (add_u32, add_u64, coarse_unix_ms, condition_broadcast, condition_destroy, condition_init,
-                        condition_signal, condition_wait_ms, fork_generation, full_fence, get_u64, load_ptr, load_u32,
-                        load_u64, monotonic_ns, mutex_destroy, mutex_init, mutex_lock, mutex_trylock, mutex_unlock,
-                        sleep_us, store_ptr, store_u32, store_u64, sub_u32, watch_forks)
-from .read_set cimport ReadSet, read_set_key, read_set_key_count, read_set_range, read_set_range_count
+from .log cimport log_append, log_close, log_current_segment, log_open, log_wait_durable
+from .memtable cimport (Memtable, memtable_add_tombstone, memtable_defer_order, memtable_entry_bytes, memtable_insert,
+                        memtable_new, memtable_release, memtable_restore_order)
+from .platform cimport (add_u64, coarse_unix_ms, condition_broadcast, condition_destroy, condition_init,
+                        condition_wait_ms, full_fence, get_u64, load_u32, load_u64, monotonic_ns, mutex_destroy,
+                        mutex_init, mutex_lock, mutex_trylock, mutex_unlock, sleep_us, store_ptr, store_u32, store_u64,
+                        watch_forks)
+from .read_set cimport read_set_key, read_set_key_count, read_set_range, read_set_range_count
 from .status cimport (BUSY, CLOSED, CONFLICT, CORRUPTION, FAILED, FORKED, INVALID, NOT_FOUND, NO_MEMORY, NO_OFFSET,
                       SNAPSHOT_TOO_OLD, TOO_LARGE, error_detail, fail, raise_status)
-from .table cimport (Table, TableCacheHandle, TableHandle, table_cache_free, table_cache_new, table_release,
-                     table_retain)
-from .values cimport (ValueLog, ValuePointer, value_log_close, value_log_new, value_log_read, value_log_remove,
-                      value_log_roll, value_log_sync)
-from .view cimport (Level, Partition, View, view_changed_key, view_changed_range, view_gather_tombstones, view_new,
-                    view_release, view_retain, view_with_memtable)
+from .table cimport table_cache_free, table_cache_new
+from .values cimport ValuePointer, value_log_adopt, value_log_close, value_log_new, value_log_read, value_log_sync
+from .view cimport Partition, View, view_changed_key, view_changed_range, view_new, view_release, view_with_memtable
 
 cdef extern from *:
     """
@@ -83,7 +78,8 @@ cdef class Engine:
         self.fork_counter = phantomdb_fork_counter()
         self.fork_stamp = self.fork_counter[0]
         self.next_file_number = next_file_number
-        self.last_ts = self.visible_ts = last_ts
+        # Never 0, not even in a new database: to readers 0 means "the newest".
+        self.last_ts = self.visible_ts = max(last_ts, <uint64_t> TIMESTAMP_STEP)
         self.gc_floor_ts = gc_floor_ts
         self.closed = 1                                     # until the log is open
         self.ingests = []
@@ -532,6 +528,7 @@ cdef class Engine:
         partition the timestamp up to which its logged writes are in tables already."""
         cdef int status = 0
         cdef uint32_t i, j
+        cdef size_t k
         cdef bytes path = self.directory.encode()
         cdef const char *path_chars = path
         cdef bint zero_fill = self.durability == DURABILITY_COMMIT
@@ -559,6 +556,12 @@ cdef class Engine:
         if status == CORRUPTION and self.missing_value.status < 0:
             error_detail()[0] = self.missing_value          # the log record is whole: what it points to is not
             error_detail().status = CORRUPTION
+        with nogil:                                         # what a killed process wrote may vanish with the power:
+            for k in range(self.replayed_value_count):      # it must not once log or tables count as durable
+                if status == 0:
+                    status = value_log_adopt(self.values, self.replayed_values[k])
+            if status == 0:
+                status = value_log_sync(self.values)
         if status < 0:
             raise_status(status)
         for i in range(self.partition_count):               # those without replayed writes begin here
@@ -589,6 +592,12 @@ cdef class Engine:
     def refuse(self):
         """From here on every call raises DatabaseClosed; background work may still finish."""
         store_u32(&self.closed, 1)
+
+    def check(self):
+        """Raises DatabaseClosed or ForkedProcess unless the engine can be used."""
+        cdef int status = self.check_usable()
+        if status < 0:
+            raise_status(status)
 
     @property
     def is_usable(self):

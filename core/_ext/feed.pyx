@@ -18,10 +18,9 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 from .batch cimport Operation, operation_get
-from .block cimport KIND_DELETE, KIND_POINTER, KIND_PUT, KIND_RANGE_DELETE
+from .block cimport KIND_DELETE, KIND_PUT, KIND_RANGE_DELETE
 from .cursor cimport Cursor, RangeTombstone, compare_keys
 from .engine cimport Engine
 from .guard cimport guard_enter, guard_exit

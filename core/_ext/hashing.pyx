@@ -4,7 +4,7 @@ CRC-32C: Castagnoli polynomial, RFC 3720 appendix B.4; the processor's instructi
 MurmurHash3: Austin Appleby's x64_128 variant (public domain), the first 64 of its 128 bits.
 The slot of a key is the top 16 bits; tables and memtables use the others.
 """
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 
 from .platform cimport crc32c_hardware, crc32c_in_hardware, get_u64

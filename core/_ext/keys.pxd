@@ -1,7 +1,7 @@
 # Internal keys: a keyspace's prefix followed by the user's key, built without a Python object.
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy

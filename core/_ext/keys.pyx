@@ -1,4 +1,6 @@
 """Arguments a user hands in as keys and values: `bytes` or anything with the buffer protocol."""
+from libc.stdint cimport uint64_t
+
 from .status cimport NO_OFFSET, TOO_LARGE, fail, raise_status
 
 

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 
-from .cursor cimport Cursor, Found, RangeTombstone
+from .cursor cimport Cursor, RangeTombstone
 from .engine cimport Engine
 from .keys cimport Key
 from .merge cimport ReadCursor

@@ -7,7 +7,6 @@ rows, then more and more.
 """
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -24,9 +23,10 @@ from .hashing cimport key_hash, slot_of_hash
 from .keys cimport (Input, Key, MAX_VALUE_BYTES, PREFIX_BYTES, input_close, input_open, key_build, key_free)
 from .merge cimport merge_cursor, read_cursor_free, read_cursor_new, read_cursor_next
 from .platform cimport add_u32, load_ptr, load_u64, sub_u32
-from .status cimport (BUSY, CORRUPTION, INVALID, NO_MEMORY, NO_OFFSET, SNAPSHOT_CLOSED, TOO_LARGE, fail, raise_status)
+from .status cimport BUSY, CORRUPTION, NO_MEMORY, NO_OFFSET, SNAPSHOT_CLOSED, TOO_LARGE, fail, raise_status
 from .values cimport VALUE_POINTER_BYTES, ValuePointer, value_log_append, value_log_read, value_log_sync
-from .view cimport (View, view_get, view_prefetch, view_release, view_retain, view_source_limit, view_sources, view_tombstones)
+from .view cimport (View, view_get, view_prefetch, view_release, view_retain, view_source_limit, view_sources,
+                    view_tombstones)
 
 cdef enum:
     STACK_PAYLOAD_BYTES = 8192       # a single put up to this size is encoded on the stack
@@ -243,6 +243,8 @@ cdef class Scan:
         return self
 
     def __next__(self):
+        if self.is_filling:                                 # rows and buffer move under its hands
+            raise ValueError("the scan is being read by another thread")
         if self.row_next == self.row_count:
             if self.state or self.refill() == 0:
                 raise StopIteration
@@ -351,17 +353,17 @@ cdef class Scan:
 cdef int pin_view(Engine engine, Scan scan, uint64_t *snapshot) noexcept nogil:
     cdef uint32_t token = guard_enter(engine.guard)
     cdef int status = engine.check_usable()
+    cdef bint is_pinned = snapshot[0] != 0
     cdef View *view
     cdef View *newer
-    cdef uint64_t pinned_ts
     if status == 0:
-        view = <View *> load_ptr(<void **> &engine.view)
-        while snapshot[0] == 0:
-            pinned_ts = load_u64(&engine.visible_ts)        # after the view: see engine.pyx
-            newer = <View *> load_ptr(<void **> &engine.view)
-            if newer == view:                               # else an ingest up to that time may not be in the view
-                snapshot[0] = pinned_ts
+        newer = <View *> load_ptr(<void **> &engine.view)
+        view = NULL
+        while view != newer:                                # else an ingest up to that time may not be in the view
             view = newer
+            if not is_pinned:
+                snapshot[0] = load_u64(&engine.visible_ts)  # after the view: see engine.pyx
+            newer = <View *> load_ptr(<void **> &engine.view)
         scan.view = view_retain(view)
     guard_exit(engine.guard, token)
     return status
@@ -377,8 +379,8 @@ cdef int bound_build(Key *out, uint8_t prefix, object bound, bint is_stop) excep
     return key_build(out, prefix, bound)
 
 
-cdef int scan_sources(Scan scan, Cursor *extra, const RangeTombstone *hidden, size_t hidden_count, Key *start, Key *stop,
-                      bint reverse, uint64_t snapshot, bint small) noexcept nogil:
+cdef int scan_sources(Scan scan, Cursor *extra, const RangeTombstone *hidden, size_t hidden_count, Key *start,
+                      Key *stop, bint reverse, uint64_t snapshot, bint small) noexcept nogil:
     """Builds the cursor stack of a scan; takes over `extra` whatever happens."""
     cdef size_t limit = view_source_limit(scan.view) + 1
     cdef Cursor **sources = <Cursor **> malloc(limit * sizeof(Cursor *))

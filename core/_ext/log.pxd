@@ -12,10 +12,10 @@
 # CRC is seeded with the segment's number, so stale bytes of a recycled file never pass. `durable_lsn`
 # says what was already synced when the record was written: at recovery, damage below the largest
 # durable_lsn seen later is corruption (an error); damage above it is a torn tail (cut off).
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 
-from .files cimport FileHandle, FileSystem, FileSystemHandle
+from .files cimport FileSystemHandle
 from .log_segments cimport Segment, SegmentPool
 from .platform cimport condition_t, mutex_t
 

@@ -172,15 +172,17 @@ cdef int _end_syncing(Log *log, int status) noexcept nogil:
     return _fail_stopped(log) if status < 0 else 0
 
 
-# Syncs all that has been appended. The calling thread has `syncing`, so the segments walked here stay.
-cdef int _sync_to_end(Log *log) noexcept nogil:
+# Syncs all that has been appended. The calling thread has `syncing`, so the segments walked here stay. What
+# was not asked for counts as durable in durability "commit" only, where values are synced before their record
+# is appended: otherwise those of the newest records may not be on disk.
+cdef int _sync_to_end(Log *log, uint64_t asked) noexcept nogil:
     cdef Segment *first
     cdef Segment *segment
     cdef Segment *last
     cdef uint64_t target
     cdef int status = 0
     mutex_lock(&log.mutex)
-    target = log.end_lsn
+    target = log.end_lsn if log.zero_fill else asked
     last = log.current
     first = log.oldest
     while first != last and first.file == NULL:
@@ -228,7 +230,7 @@ cdef int log_wait_durable(Log *log, uint64_t lsn) noexcept nogil:
         else:
             log.syncing = True
             mutex_unlock(&log.mutex)
-            status = _end_syncing(log, _sync_to_end(log))
+            status = _end_syncing(log, _sync_to_end(log, lsn))
             mutex_lock(&log.mutex)
     mutex_unlock(&log.mutex)
     return status

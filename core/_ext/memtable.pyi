@@ -7,6 +7,11 @@ class MemtableHandle:
 
     def __init__(self, capacity: int) -> None:
         """An empty memtable with an arena of `capacity` bytes (at least 4 KiB)."""
+    def is_shared(self) -> bool:
+        """Whether anyone else (a view, perhaps one that only a scan still holds) refers to the memtable."""
+    @property
+    def first_value_file(self) -> int:
+        """Smallest number of a value file it points into; the largest number there is when it points into none."""
     def insert(self, key: bytes, ts: int, kind: int, value: bytes) -> None:
         """Add a version; LimitExceeded when the arena is full."""
     def add_tombstone(self, start: bytes, stop: bytes, ts: int) -> None:

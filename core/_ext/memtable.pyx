@@ -526,6 +526,15 @@ cdef class MemtableHandle:
         handle.memtable = memtable_retain(memtable)
         return handle
 
+    def is_shared(self):
+        """Whether anyone else (a view, perhaps one that only a scan still holds) refers to the memtable."""
+        return relaxed_u32(&self.memtable.references) > 1
+
+    @property
+    def first_value_file(self):
+        """Smallest number of a value file it points into; the largest number there is when it points into none."""
+        return self.memtable.first_value_file
+
     def insert(self, bytes key not None, uint64_t ts, int kind, bytes value not None):
         """Add a version; LimitExceeded when the arena is full."""
         cdef uint64_t hash_value = key_hash(<const char *> key, len(key))

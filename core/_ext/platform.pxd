@@ -1,5 +1,5 @@
 # Contract of platform.h: atomics, locks, clocks, unaligned loads. No function here can fail.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 
 cdef extern from "platform.h" nogil:

@@ -26,7 +26,7 @@ from .cache cimport Frame, cache_insert, frame_release, frame_retain, frame_touc
 from .cursor cimport Cursor, compare_keys
 from .files cimport file_pread_exact
 from .guard cimport guard_enter, guard_exit
-from .platform cimport get_u32, get_u64, load_ptr
+from .platform cimport get_u32, load_ptr
 from .status cimport CORRUPTION, NO_MEMORY, NO_OFFSET, OK, fail, raise_status
 from .table cimport (Table, TableHandle, TableReader, count_block_read, table_open_reader, table_release, table_retain)
 from .table_format cimport INDEX_KEY_BYTES, Buffer, buffer_free, buffer_reserve

@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 
 from .cache cimport Cache, Frame
 from .cursor cimport RangeTombstone
-from .files cimport FileHandle, FileSystemHandle
+from .files cimport FileSystemHandle
 from .table cimport TableReader
 
 # Opens and checks everything but the blocks. `cache`: where blocks go and memory is charged, or NULL.

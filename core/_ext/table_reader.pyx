@@ -9,7 +9,7 @@ Nothing from the file is believed before its CRC was checked, and no length befo
 the bytes that are there; a failure names the file and the offset of the piece that is wrong.
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
@@ -21,7 +21,7 @@ from .compression cimport lz4_decompress
 from .cursor cimport RangeTombstone
 from .files cimport OPEN_READ, FileSystemHandle, file_close, file_pread_exact, file_size, fs_open
 from .hashing cimport crc32c
-from .platform cimport add_u32, get_u16, get_u32, get_u64, sub_u32
+from .platform cimport add_u32, get_u32, get_u64, sub_u32
 from .status cimport CORRUPTION, NEWER_FORMAT, NO_MEMORY, NO_OFFSET, OK, fail, raise_status
 from .table_format cimport (BUCKET_SLOTS, MAX_LOCATOR_BITS, MAX_STORED_RAW_BYTES, PROPERTY_DELETE_COUNT,
                             PROPERTY_ENTRY_COUNT, PROPERTY_KEY_COUNT, PROPERTY_LARGEST, PROPERTY_MAX_TS,

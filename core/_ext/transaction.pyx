@@ -19,7 +19,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
-from .block cimport KIND_DELETE, KIND_POINTER, KIND_PUT, KIND_RANGE_DELETE
+from .block cimport KIND_DELETE, KIND_RANGE_DELETE
 from .cursor cimport Cursor, Found, RangeTombstone
 from .engine cimport DURABILITY_COMMIT, Engine, Validation
 from .hashing cimport key_hash, slot_of_hash
@@ -30,9 +30,9 @@ from .batch cimport Operation, operation_get
 from .platform cimport add_u32, sub_u32
 from .read_set cimport (read_set_add_key, read_set_begin_range, read_set_extend_range, read_set_free,
                         read_set_lower_range, read_set_new)
-from .status cimport CLOSED, NO_OFFSET, raise_status
-from .write_set cimport (WriteSet, write_set_add, write_set_count, write_set_free, write_set_get, write_set_mark,
-                         write_set_new, write_set_payload, write_set_rollback, write_set_tombstones)
+from .status cimport raise_status
+from .write_set cimport (write_set_add, write_set_count, write_set_free, write_set_get, write_set_mark, write_set_new,
+                         write_set_payload, write_set_rollback, write_set_tombstones)
 
 cdef enum:
     READ_SET_KEYS = 1 << 20          # core/limits.py names both
@@ -177,9 +177,11 @@ cdef class TransactionCore:
         return write_set_mark(self.writes)
 
     def rollback_to(self, uint64_t mark):
-        """Forgets the writes made since `mark`; what was read stays read."""
+        """Forgets the writes made since `mark`; what was read stays read. It needs no database: this is how errors
+        pass by, and they must not be replaced by another one."""
         cdef int status
-        self.require_open()
+        if self.state != TRANSACTION_OPEN:
+            raise _closed_error()
         status = write_set_rollback(self.writes, mark)
         if status < 0:
             raise_status(status)

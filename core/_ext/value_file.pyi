@@ -7,6 +7,9 @@ from phantomdb.core._ext.files import FileSystem
 def unpack_pointer(pointer: bytes) -> tuple[int, int, int, int, int]:
     """(file number, offset, value size, key size, CRC) of a pointer as it is stored."""
 
+def value_file_header(number: int) -> bytes:
+    """The header of a value file of that number."""
+
 @final
 class ValueFile:
     """A value file, open for reading. CorruptionError when its header is damaged."""

@@ -21,7 +21,7 @@ from .hashing cimport crc32c
 from .platform cimport get_u32, get_u64
 from .status cimport CORRUPTION, INVALID, NO_OFFSET, OK, fail, raise_status
 from .values cimport (VALUE_FILE_HEADER_BYTES, VALUE_POINTER_BYTES, VALUE_RECORD_HEADER_BYTES, ValuePointer,
-                      value_header_check)
+                      value_header_check, value_header_put)
 
 cdef enum:
     CHUNK_BYTES = 1 << 20            # read at a time
@@ -122,6 +122,13 @@ def unpack_pointer(bytes pointer not None):
         raise_status(fail(INVALID, "a value pointer has 32 bytes", NULL, <uint64_t> NO_OFFSET))
     memcpy(&fields, PyBytes_AS_STRING(pointer), VALUE_POINTER_BYTES)
     return fields.file_number, fields.offset, fields.value_size, fields.key_size, fields.crc
+
+
+def value_file_header(uint64_t number):
+    """The header of a value file of that number."""
+    cdef char header[VALUE_FILE_HEADER_BYTES]
+    value_header_put(header, number)
+    return header[:VALUE_FILE_HEADER_BYTES]
 
 
 @cython.final

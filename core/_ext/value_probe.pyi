@@ -1,4 +1,4 @@
-"""A value log driven from Python, for tests."""
+"""A value log driven from Python, for tests and for repair."""
 from typing import final
 
 from phantomdb.core._ext.files import FileSystem

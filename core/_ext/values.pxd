@@ -2,11 +2,10 @@
 # (WiscKey, Lu et al., FAST 2016). Files are append-only; a record is
 #   crc u32 | key_size u32 | value_size u64 | key | value          crc over the rest
 # and a pointer in the tree names file, offset of the record, sizes and CRC of the value.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 
 from .files cimport FileHandle, FileSystemHandle
-from .platform cimport mutex_t
 
 cdef enum:
     VALUE_POINTER_BYTES = 32
@@ -38,6 +37,8 @@ cdef int value_log_append(ValueLog *values, const char *key, size_t key_size, co
 # Syncs all files written since their last sync, and the folder when a file is new. A failed sync fails
 # this and every later sync and append with FAILED: what the disk kept is then unknown.
 cdef int value_log_sync(ValueLog *values) noexcept nogil
+# Queues a file of an earlier session to be synced: what was read from it may be in the page cache only.
+cdef int value_log_adopt(ValueLog *values, uint64_t file_number) noexcept nogil
 # Reads the value into `buffer` (value_size bytes) and checks its CRC; CORRUPTION names file and offset.
 cdef int value_log_read(ValueLog *values, const ValuePointer *pointer, char *buffer) noexcept nogil
 # Ends the current file: later appends go to a new one. Returns its number, 0 when there was none.
@@ -46,6 +47,8 @@ cdef uint64_t value_log_roll(ValueLog *values) noexcept nogil
 cdef int value_log_remove(ValueLog *values, uint64_t file_number) noexcept nogil
 cdef int value_log_close(ValueLog *values) noexcept nogil       # syncs, closes, frees
 
+# The VALUE_FILE_HEADER_BYTES of a file's header.
+cdef void value_header_put(char *header, uint64_t number) noexcept nogil
 # Checks the header of an open value file; `number` receives the file's number.
 cdef int value_header_check(FileHandle *file, uint64_t *number) noexcept nogil
 # Files in the table of open files; for tests.

@@ -177,13 +177,17 @@ cdef int _open(ValueLog *values, uint64_t number, OpenFile **out) noexcept nogil
 
 # ---- file header
 
-cdef int _write_header(FileHandle *file, uint64_t number) noexcept nogil:
-    cdef char header[VALUE_FILE_HEADER_BYTES]
+cdef void value_header_put(char *header, uint64_t number) noexcept nogil:
     memset(header, 0, VALUE_FILE_HEADER_BYTES)
     memcpy(header, <const char *> b"PHANTVAL", 8)
     put_u32(header + 8, VALUE_FORMAT_VERSION)
     put_u64(header + 16, number)
     put_u32(header + 24, crc32c(0, header, 24))
+
+
+cdef int _write_header(FileHandle *file, uint64_t number) noexcept nogil:
+    cdef char header[VALUE_FILE_HEADER_BYTES]
+    value_header_put(header, number)
     return file_pwrite(file, header, VALUE_FILE_HEADER_BYTES, 0)
 
 
@@ -421,6 +425,18 @@ cdef int value_log_sync(ValueLog *values) noexcept nogil:
             status = FAILED
     mutex_unlock(&values.sync_mutex)
     return status
+
+
+cdef int value_log_adopt(ValueLog *values, uint64_t file_number) noexcept nogil:
+    cdef OpenFile *file = NULL
+    cdef int status = _open(values, file_number, &file)
+    if status < 0:
+        return status
+    mutex_lock(&values.append_mutex)
+    _enqueue(values, file)
+    mutex_unlock(&values.append_mutex)
+    _release(values, file)
+    return OK
 
 
 cdef uint32_t value_log_open_count(ValueLog *values) noexcept nogil:

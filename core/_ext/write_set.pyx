@@ -25,9 +25,8 @@ from .batch cimport Operation, operation_get, operation_put, operation_size
 from .block cimport KIND_DELETE, KIND_POINTER, KIND_PUT, KIND_RANGE_DELETE
 from .cursor cimport Cursor, Found, RangeTombstone, compare_keys
 from .hashing cimport key_hash, slot_of_hash
-from .memtable cimport (
-    Memtable, memtable_add_tombstone, memtable_cursor, memtable_get, memtable_insert, memtable_new, memtable_release,
-)
+from .memtable cimport (memtable_add_tombstone, memtable_cursor, memtable_get, memtable_insert, memtable_new,
+                        memtable_release)
 from .merge cimport covering_tombstone
 from .status cimport CORRUPTION, INVALID, NO_MEMORY, NO_OFFSET, OK, TOO_LARGE, fail, raise_status
 

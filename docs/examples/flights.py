@@ -237,6 +237,8 @@ def report(db: phantomdb.Database, source: dict[bytes, bytes]) -> None:
     console.print(f"  {raw / 1e6:.1f} MB of keys and values are {stats['table_bytes'] / 1e6:.1f} MB of tables; "
                   f"compaction took {seconds:.2f} s; write amplification {stats['write_amplification']:.2f}, "
                   f"read {stats['read_amplification']}, space {stats['space_amplification']:.2f}", highlight=False)
+    found = db.verify()
+    check(f"verify read {found['bytes']:,} bytes of {found['files']} files and found no damage", found["files"] > 0)
     check("after compaction the flights are still what the source says",
           dict(db.kv.scan(start=b"flights/", stop=b"flights0"))
           == {key: value for key, value in source.items() if key.startswith(b"flights/")})

@@ -26,14 +26,15 @@ def main() -> None:
     try:
         app()
     except PhantomError as error:
-        sys.exit(_fail(f"{error} [{error.code}]"))
+        sys.exit(fail(f"{error} [{error.code}]"))
     except BrokenPipeError:             # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except OSError as error:
-        sys.exit(_fail(str(error)))
+        sys.exit(fail(str(error)))
 
 
-def _fail(message: str) -> int:
+def fail(message: str) -> int:
+    """Says what went wrong in one line."""
     print("phantomdb: " + " ".join(message.split()), file=sys.stderr)
     return EXIT_FAILED

@@ -12,9 +12,9 @@ from pathlib import Path
 from phantomdb.cli.output import (Facts, cell, is_timestamp, print_facts, print_json, print_table, short, size,
                                   text_of, time_of)
 from phantomdb.core._ext.files import PosixFileSystem
-from phantomdb.core.errors import CorruptionError, FileMissing, InvalidArgument
-from phantomdb.core.manifest import CURRENT, FORMAT, check_format, decode_edit, read_records
-from phantomdb.core.tree import TableMeta, Tree
+from phantomdb.core.errors import FileMissing, InvalidArgument
+from phantomdb.core.manifest import CURRENT, FORMAT, Manifest, check_format, decode_edit, read_records
+from phantomdb.core.tree import TableMeta
 
 KINDS = {0: "put", 1: "delete", 2: "pointer", 3: "range delete"}
 KIND_POINTER = 2
@@ -49,27 +49,13 @@ def describe_folder(directory: Path, suffix: str) -> list[Facts]:
     return [{"name": path.name, "bytes": path.stat().st_size} for path in sorted(directory.glob(f"*{suffix}"))]
 
 
-def read_tree(directory: Path) -> tuple[Tree, Path]:
-    """The tree that CURRENT's manifest describes, and that manifest; nothing is locked, cut or repaired."""
-    files = PosixFileSystem()
-    check_format(files, str(directory))
-    path = directory / files.read_file(directory / CURRENT).decode("latin-1").strip()
-    tree: Tree | None = None
-    for _, _, content in read_records(files.read_file(path), str(path)):
-        if "snapshot" in content:
-            snapshot = content["snapshot"]
-            tree = Tree.empty(snapshot["partitions"], snapshot["levels"]).apply(decode_edit(snapshot["tree"]))
-        elif tree is not None:
-            tree = tree.apply(decode_edit(content["edit"]))
-    if tree is None:
-        raise CorruptionError("the manifest is empty", path=str(path))
-    return tree, path
-
-
 def describe_database(directory: Path) -> Facts:
     if not (directory / CURRENT).exists():
         raise FileMissing("there is no database here", path=str(directory))
-    tree, manifest = read_tree(directory)
+    files = PosixFileSystem()
+    check_format(files, str(directory))
+    manifest = Manifest.read(files, str(directory))
+    tree = manifest.tree
     return {
         "path": str(directory),
         "format": (directory / FORMAT).read_bytes().split(b"\n")[0].decode("latin-1"),
@@ -156,6 +142,7 @@ def value_of(kind: int, value: bytes) -> bytes | str:
 
 def describe_log(path: Path, limit: int) -> Facts:
     from phantomdb.core._ext.log_reader import LogSegment
+    from phantomdb.core.verification import operations_of
 
     segment = LogSegment(PosixFileSystem(), str(path))
     facts = {"number": segment.number, "start_lsn": segment.start_lsn, "durable_lsn": segment.durable_lsn,
@@ -164,7 +151,8 @@ def describe_log(path: Path, limit: int) -> Facts:
     operations: list[Facts] = []
     count = operation_count = 0
     for offset, lsn, commit_ts, durable_lsn, payload in segment:
-        found = operations_of(payload)
+        found = [{"kind": kind_name(kind), "slot": slot, "key": key, "value": value_of(kind, value)}
+                 for kind, slot, key, value in operations_of(payload)]
         count, operation_count = count + 1, operation_count + len(found)
         if len(records) < limit:
             records.append({"offset": offset, "lsn": lsn, "commit_ts": commit_ts, "durable_lsn": durable_lsn,
@@ -173,29 +161,6 @@ def describe_log(path: Path, limit: int) -> Facts:
     return {**facts, "records_in_all": count, "operations_in_all": operation_count,
             "ends_at": segment.end_offset, "ends_with": segment.end_reason, "records": records,
             "operations": operations}
-
-
-def operations_of(payload: bytes) -> list[Facts]:
-    """The writes in a log record's payload; see batch.pxd. A payload the checksum vouches for is whole."""
-    found, position = [], 0
-    while position < len(payload):
-        kind, slot = payload[position], int.from_bytes(payload[position + 1:position + 3], "little")
-        key_size, start = varint(payload, position + 3)
-        value_size, middle = varint(payload, start + key_size)
-        position = middle + value_size
-        found.append({"kind": kind_name(kind), "slot": slot, "key": payload[start:start + key_size],
-                      "value": value_of(kind, payload[middle:position])})
-    return found
-
-
-def varint(data: bytes, position: int) -> tuple[int, int]:
-    """The number at `position`, and where it ends."""
-    value = shift = 0
-    while True:
-        value |= (data[position] & 127) << shift
-        position, shift = position + 1, shift + 7
-        if data[position - 1] < 128:
-            return value, position
 
 
 def kind_name(kind: int) -> str:

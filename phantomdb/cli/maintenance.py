@@ -4,8 +4,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import typer
+
 import phantomdb
-from phantomdb.cli.output import Facts, cell, folder_bytes, print_facts, print_json, print_table, progress, size
+from phantomdb.cli import EXIT_FAILED, fail
+from phantomdb.cli.output import (Facts, cell, console, folder_bytes, print_facts, print_json, print_table, progress,
+                                  size)
+from phantomdb.core.errors import PhantomError
 
 
 def stats(directory: Path, *, as_json: bool) -> None:
@@ -14,15 +19,24 @@ def stats(directory: Path, *, as_json: bool) -> None:
 
 
 def verify(directory: Path, *, as_json: bool) -> None:
-    """Damage is a CorruptionError, which ends the command with its message and status 1."""
+    """All damage there is: each on a line of standard error, and status 1."""
     from phantomdb.core.maintenance import verify as verify_database
 
     started = time.monotonic()
+    problems: list[PhantomError] = []
     with progress("verifying") as report:
-        found = verify_database(directory, progress=report)
-    show(found, as_json=as_json)
-    if not as_json:
-        print_facts({"verified": f"no damage, in {time.monotonic() - started:.1f} s"})
+        found: Facts = dict(verify_database(directory, progress=report, problems=problems))
+    if as_json:
+        print_json({**found, "problems": [{"code": error.code, "message": str(error), "path": error.path,
+                                           "offset": error.offset} for error in problems]})
+    else:
+        show(found, as_json=False)
+        outcome = f"damage in {len({error.path for error in problems})} files" if problems else "no damage"
+        print_facts({"verified": f"{outcome}, in {time.monotonic() - started:.1f} s"})
+    for error in problems:
+        fail(f"{error} [{error.code}]")
+    if problems:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def repair(directory: Path, *, as_json: bool) -> None:
@@ -30,7 +44,10 @@ def repair(directory: Path, *, as_json: bool) -> None:
 
     with progress("repairing") as report:
         found = repair_database(directory, progress=report)
-    show(found, as_json=as_json)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        console().print(str(found), markup=False)
 
 
 def show(found: Facts, *, as_json: bool) -> None:

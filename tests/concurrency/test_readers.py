@@ -92,10 +92,14 @@ class Reader:
 def read_write_close(path: Path, seconds: float, *, readers: int = 4, **options: Any) -> None:
     db = phantomdb.open(path, **{**SMALL, "durability": "none", "value_threshold_bytes": 64, **options})
     db.kv.write([(key_of(number), value_of(key_of(number), 0)) for number in range(KEY_COUNT)])
-    written = [0] * KEY_COUNT
+    begun, done = [0] * KEY_COUNT, [0] * KEY_COUNT
 
     def write(half: int) -> Callable[[], None]:
         choose = random.Random(half)
+
+        def next_value(number: int) -> bytes:
+            begun[number] += 1
+            return value_of(key_of(number), begun[number])
 
         def work() -> None:
             try:
@@ -103,13 +107,14 @@ def read_write_close(path: Path, seconds: float, *, readers: int = 4, **options:
                     numbers = [choose.randrange(KEY_COUNT // 2) * 2 + half for _ in range(1 + step % 5)]
                     if step % 3:
                         for number in numbers:
-                            written[number] += 1
-                            db.kv.put(key_of(number), value_of(key_of(number), written[number]))
+                            db.kv.put(key_of(number), next_value(number))
+                            done[number] = begun[number]
                     else:
                         with db.transaction() as txn:
                             for number in numbers:
-                                written[number] += 1
-                                txn.kv.put(key_of(number), value_of(key_of(number), written[number]))
+                                txn.kv.put(key_of(number), next_value(number))
+                        for number in numbers:
+                            done[number] = begun[number]
             except DatabaseClosed:
                 pass
         return work
@@ -130,11 +135,12 @@ def read_write_close(path: Path, seconds: float, *, readers: int = 4, **options:
 
     workers = [Reader(db, seed) for seed in range(readers)]
     counts = run_together([*(worker.work for worker in workers), write(0), write(1), upkeep, close])
-    assert all(counts[:readers])
+    assert seconds < 1 or all(counts[:readers])
     with phantomdb.open(path, **{**SMALL, **options}) as db:
         for number in range(KEY_COUNT):
-            # the last write of each key may have met the closing
-            assert count_in(key_of(number), db.kv.get(key_of(number)) or b"") in (written[number], written[number] - 1)
+            # what was under way when it closed may be there
+            found = count_in(key_of(number), db.kv.get(key_of(number)) or b"")
+            assert done[number] <= found <= begun[number]
 
 
 @pytest.mark.parametrize("options", [{}, {"partitions": 4, "block_cache_bytes": 0}, {"durability": "commit"}],

@@ -78,7 +78,7 @@ def check_fault(name: str, arm: Callable[[FaultyFileSystem, Run], None], heal: C
         if isinstance(raised, WritesStopped):
             assert sync_fails
     if run.database is not None and not run.database.store.is_closed:
-        assert state_of(run.db) == run.history.states[run.history.acknowledged], "reads must go on, as if it had not been"
+        assert state_of(run.db) == run.history.states[run.history.acknowledged], "reads must go on, as if it never was"
     heal(disk)
     if run.database is not None and not run.database.store.is_closed:
         resumed = resume(run)

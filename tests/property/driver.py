@@ -22,19 +22,20 @@ class Driver:
         self.path, self.options = path, options
         self.db = phantomdb.open(path, **options)
         self.timestamps: list[int] = []                     # of version 1, 2, ...
+        self.newest = self.db.timestamp
         self.snapshots: dict[int, Any] = {}
         self.transactions: dict[int, phantomdb.Transaction] = {}
         self.savepoints: dict[int, list[Any]] = {}
 
     def answer(self, operation: Operation) -> Any:
         name, place, *arguments = operation
-        if place is not None and name not in ("snapshot", "begin"):
-            if place[1] not in (self.snapshots if place[0] == "snapshot" else self.transactions):
-                return NOT_OPEN
+        if place is not None and name not in ("snapshot", "begin") and place[1] not in (
+                self.snapshots if place[0] == "snapshot" else self.transactions):
+            return NOT_OPEN
         result = getattr(self, name)(place, *arguments)
-        newest = self.db.timestamp
-        if newest and (not self.timestamps or newest != self.timestamps[-1]):
-            self.timestamps.append(newest)
+        if self.db.timestamp != self.newest:
+            self.newest = self.db.timestamp
+            self.timestamps.append(self.newest)
         return DONE if result is None and name not in ("get",) else result
 
     def keyspace(self, place: Place) -> Any:
@@ -75,7 +76,7 @@ class Driver:
         taken = []
         with contextlib.suppress(StopIteration):
             for _ in range(take):
-                taken.append(next(rows))                    # noqa: PERF401
+                taken.append(next(rows))
         return taken
 
     def range_scan(self, place: Place, start: bytes, count: int) -> Any:
@@ -165,8 +166,8 @@ class Driver:
         self.db.close()
 
 
-def run(operations: list[Operation], path: str, **options: Any) -> list[Any]:
-    """All answers of a database with these options, each checked against the model as it comes."""
+def run(operations: list[Operation], path: str, **options: Any) -> list[tuple[Operation, Any]]:
+    """All operations and what a database with these options answered, each checked against the model as it comes."""
     model = Model(keeps_versions=options.get("retention_s", 60) > 0)
     driver = Driver(path, **options)
     answers = []
@@ -177,7 +178,7 @@ def run(operations: list[Operation], path: str, **options: Any) -> list[Any]:
                 model.step(operation, answer)
             except AssertionError as error:
                 raise AssertionError(f"operation {number}: {error}") from None
-            answers.append(answer)
+            answers.append((operation, answer))
     finally:
         driver.finish()
     return answers
@@ -190,7 +191,8 @@ LAST: list[Operation] = [("scan", None, None, None, False, None, None), ("scan",
 
 # Few short keys, so that operations meet; some that share long prefixes, span several blocks or are at the edges.
 KEYS = st.one_of(
-    st.sampled_from([b"", b"\0", b"a", b"a\0", b"aa", b"ab", b"b", b"ba", b"c", b"f0003", b"f0050", b"\xff", b"\xff\xff"]),
+    st.sampled_from([b"", b"\0", b"a", b"a\0", b"aa", b"ab", b"b", b"ba", b"c", b"f0003", b"f0050", b"\xff",
+                     b"\xff\xff"]),
     st.sampled_from([b"a" * 300, b"a" * 301, b"a" * 299 + b"b", b"b" * 1500, b"f0010" + b"x" * 700]),
     st.binary(max_size=2))
 BOUNDS = st.one_of(st.none(), KEYS)
@@ -234,7 +236,9 @@ OPERATION = st.one_of(
     _operation("compact", st.none()),
     _operation("reopen", st.none(), st.sampled_from(["close", "abandon"])),
 )
-OPERATIONS = st.lists(OPERATION, min_size=1, max_size=60)
+# Long ones, since bugs need a history, and short ones for a failing list to shrink to.
+_LONG = st.lists(OPERATION, min_size=40, max_size=90)
+OPERATIONS = st.one_of(st.lists(OPERATION, min_size=1, max_size=39), _LONG, _LONG, _LONG)
 
 SMALL: dict[str, Any] = {
     "memtable_bytes": 256 << 10, "table_bytes": 64 << 10, "block_bytes": 512, "log_segment_bytes": 64 << 10,
