@@ -20,6 +20,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable
+from typing import NoReturn
 
 KEY_BYTES, VALUE_BYTES = 16, 100
 MEMTABLE_BYTES, CACHE_BYTES = 64 << 20, 512 << 20

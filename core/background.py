@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from phantomdb.core import picker
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.compaction import Cancel, CompactionCancelled, RateLimiter, write_tables
-from phantomdb.core.errors import CorruptionError, DiskFull, OutOfMemory
+from phantomdb.core.errors import CorruptionError, DatabaseClosed, DiskFull, OutOfMemory
 from phantomdb.core.picker import Compaction
 from phantomdb.core.tree import TableMeta, table_meta
 
@@ -67,9 +67,13 @@ class Background:
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=target, name=f"phantomdb-{name}", daemon=True)
 
+    def cancel(self) -> None:
+        """Gives up the compactions under way, those of compact_all() included."""
+        self._cancel.set()
+
     def stop(self) -> None:
         """Ends the threads; a compaction under way is given up, a flush is finished."""
-        self._cancel.set()
+        self.cancel()
         doors.wake(self.engine, doors.STOP)
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -124,7 +128,7 @@ class Background:
             doors.sync_values(self.engine)
         snapshots, horizon = self.engine.collectable(round(self.options.retention_s * 1000))
         levels = self.store.tree.partitions[partition]
-        result = self._write(list(reversed(memtables)), WHOLE_TABLE_BYTES, snapshots, horizon,
+        result = self._write(partition, list(reversed(memtables)), WHOLE_TABLE_BYTES, snapshots, horizon,
                              deeper=_ranges(table for level in levels for table in level))
         added = [table_meta(made, partition, 0) for made in result.tables]
         newest = max(memtable.timestamps[1] for memtable in memtables if memtable.timestamps)
@@ -224,8 +228,8 @@ class Background:
         sources = [self.store.handles_of(run) for run in job.inputs]
         added: list[TableMeta] = []
         for start, stop in job.subranges:
-            result = self._write(sources, self.options.table_bytes, snapshots, horizon, deeper=job.deeper, start=start,
-                                 stop=stop, cancel=self._cancel, limiter=self._limiter, relocate=collect,
+            result = self._write(job.partition, sources, self.options.table_bytes, snapshots, horizon,
+                                 deeper=job.deeper, start=start, stop=stop, cancel=self._cancel, limiter=self._limiter, relocate=collect,
                                  values=self._values)
             added += [table_meta(made, job.partition, job.output_level) for made in result.tables]
             self.compacted_bytes += result.bytes_written
@@ -233,13 +237,17 @@ class Background:
             doors.sync_values(self.engine)
         self.store.change(added=added, removed=job.tables)
 
-    def _write(self, sources: list[Any], target_bytes: int, snapshots: list[int], horizon: int,
+    def _write(self, partition: int, sources: list[Any], target_bytes: int, snapshots: list[int], horizon: int,
                **more: Any) -> CompactionResult:
+        # A range delete is in every partition, and readers take those of all together: as long as another partition
+        # has any, what is newer than they are must show it. First the memtables, as they become tables.
+        elsewhere = doors.has_tombstones(self.engine, partition) or any(
+            table.tombstone_count for table in self.store.tree.tables() if table.partition != partition)
         return write_tables(
             self.store.file_system, self.store.directory, sources,
             next_number=lambda: doors.take_file_number(self.engine), block_bytes=self.options.block_bytes,
             compress=self.options.compression == "lz4", target_bytes=target_bytes, snapshots=snapshots,
-            horizon=horizon, **more)
+            horizon=horizon, forget_ts=not elsewhere, **more)
 
     def compact_all(self) -> None:
         """Everything that is in tables now goes to the bottom level; runs in the calling thread, beside the others."""
@@ -247,6 +255,7 @@ class Background:
             before, until_ts = self.store.tree.next_file_number, doors.visible_ts(self.engine)
         for partition in range(self.store.manifest.partitions):
             while True:
+                self.store.check_usable()
                 with self.store.mutex:
                     levels = self.store.tree.partitions[partition]
                     job = picker.pick_full(partition, levels, self.options, before=before, until_ts=until_ts,
@@ -257,7 +266,10 @@ class Background:
                     if job is None:
                         break
                     self._busy.update(table.number for table in job.tables)
-                self._run(job)
+                try:
+                    self._run(job)
+                except CompactionCancelled:
+                    raise DatabaseClosed from None
 
     def is_free(self, partition: int, smallest: bytes, largest: bytes) -> bool:
         """Whether no compaction under way makes tables that may overlap the range; store.mutex held."""

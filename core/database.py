@@ -103,8 +103,7 @@ class Database:
 
     def sync(self) -> None:
         """Everything committed so far is on disk when it returns, whatever the durability."""
-        self.store.check_usable()
-        doors.sync(self.store.engine)
+        self.store.sync()
 
     def flush(self) -> None:
         """Brings everything committed so far into tables."""

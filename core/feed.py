@@ -32,8 +32,12 @@ def watch(store: LocalStore, prefix: int, from_ts: int | None, timeout_s: float 
     """Batches after `from_ts` (None: after now) in commit order; see Database.watch. The feed is complete from the
     moment of this call, not of the first next()."""
     store.check_usable()
-    cursor = FeedCursor(store.engine, prefix, from_ts, store.log_complete_from_ts)
-    return _batches(cursor, timeout_s)
+    while True:
+        complete_from_ts = store.log_complete_from_ts
+        cursor = FeedCursor(store.engine, prefix, from_ts, complete_from_ts)
+        if store.log_complete_from_ts == complete_from_ts:       # else segments it needs may have gone meanwhile
+            return _batches(cursor, timeout_s)
+        cursor.close()
 
 
 def _batches(cursor: FeedCursor, timeout_s: float | None) -> Iterator[Batch]:

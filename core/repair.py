@@ -305,6 +305,7 @@ class _Repair:
             file = TableFile(self.files, path)
             file.verify()
             made = table_meta({**file.properties, "number": int(name[:12])}, 0, 0)
+            meta: TableMeta | None
             meta = replace(made, min_ts=made.min_ts + base_ts, max_ts=made.max_ts + base_ts, base_ts=base_ts)
             if not meta.value_files or all(self.check.has_value(key, value) and not self._is_damaged(value)
                                            for key, _, kind, value in file if kind == KIND_POINTER):
@@ -330,8 +331,8 @@ class _Repair:
         entries_before = None if meta is None else meta.entry_count
         if name not in self.names:
             found.entries_lost = entries_before
-            found.losses.append(Loss(0, 0 if meta is None else meta.file_size, meta and meta.smallest,
-                                     meta and meta.largest))
+            found.losses.append(Loss(0, 0) if meta is None else
+                                Loss(0, meta.file_size, meta.smallest, meta.largest))
             return None
         table = DamagedTable(self.files, self.path(name))
         base_ts = base_ts if meta is None else meta.base_ts

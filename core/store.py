@@ -257,20 +257,25 @@ class LocalStore:
 
     def flush(self) -> None:
         """Brings everything committed so far into tables."""
-        self.check_usable()
-        for partition in range(self.manifest.partitions):
-            doors.rotate(self.engine, partition)
-        self.background.flush_all()
+        with self.use():
+            for partition in range(self.manifest.partitions):
+                doors.rotate(self.engine, partition)
+            self.background.flush_all()
 
     def compact(self) -> None:
         """Flushes, then merges everything into the bottom level, in bounded steps."""
-        self.flush()
-        self.background.compact_all()
+        with self.use():
+            self.flush()
+            self.background.compact_all()
+
+    def sync(self) -> None:
+        """Everything committed so far is on disk when it returns."""
+        with self.use():
+            doors.sync(self.engine)
 
     def stats(self) -> dict[str, Any]:
         """Figures of the moment: sizes by level, amplification, memory, counters."""
-        self.check_usable()
-        with self.mutex:
+        with self.use(), self.mutex:
             tree = self.tree
             result: dict[str, Any] = doors.figures(self.engine)
         result.update(self.background.figures())
@@ -310,6 +315,7 @@ class LocalStore:
                 return
             self.is_closed = True
             self.engine.refuse()
+            self.background.cancel()
             self._wait_for_users()
             self.background.stop()
             emptied = False
@@ -329,6 +335,7 @@ class LocalStore:
             if not self.is_closed:
                 self.is_closed = True
                 self.engine.refuse()
+                self.background.cancel()
                 self._wait_for_users(ABANDON_S)          # one that waits for its own input may never look
                 self.background.stop()
                 with contextlib.suppress(PhantomError):          # nobody is left to be told

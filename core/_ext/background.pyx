@@ -153,6 +153,20 @@ def publish_ingest(Engine engine not None, uint64_t ts, bytes first not None, by
         engine.wake(0)
 
 
+def has_tombstones(Engine engine not None, uint32_t but):
+    """Whether the memtables of any partition but `but` have range tombstones."""
+    cdef uint32_t i, j
+    cdef bint found = False
+    with nogil:
+        mutex_lock(&engine.commit_mutex)
+        for i in range(engine.partition_count):
+            for j in range(engine.view.partitions[i].memtable_count):
+                if i != but and engine.view.partitions[i].memtables[j].tombstone_count:
+                    found = True
+        mutex_unlock(&engine.commit_mutex)
+    return found
+
+
 def oldest_log_segment(Engine engine not None):
     """(segment, partition): the oldest log segment a memtable still needs, and that memtable's partition.
     With empty memtables only, it is the current segment and None."""

@@ -77,7 +77,8 @@ def write_tables(file_system: FileSystem, directory: str, sources: list[_Source]
                  compress: bool = True, target_bytes: int, snapshots: list[int], horizon: int,
                  deeper: Iterable[tuple[bytes, bytes]] = (), start: bytes | None = None, stop: bytes | None = None,
                  cancel: Cancel | None = None, limiter: RateLimiter | None = None,
-                 relocate: Collection[int] = frozenset(), values: ValueLogHandle | None = None) -> CompactionResult:
+                 relocate: Collection[int] = frozenset(), values: ValueLogHandle | None = None,
+                 forget_ts: bool = True) -> CompactionResult:
     """Merge `sources` into new tables in `directory`; they are synced, and so is the directory.
 
     sources: newest first; each a memtable or a list of tables with ascending, disjoint ranges.
@@ -86,6 +87,7 @@ def write_tables(file_system: FileSystem, directory: str, sources: list[_Source]
     deeper: (smallest, largest) of all tables in levels below the one the outputs go to.
     start, stop: only keys in [start, stop), for one of several parts that together make up the whole.
     relocate: numbers of value files whose values go to the current value file of `values`.
+    forget_ts: timestamps may become 0. Not where range tombstones are known that are not among the sources.
 
     Raises CompactionCancelled after `cancel.set()`. When anything is raised, no output is left.
     """

@@ -183,6 +183,7 @@ cdef class _Job:
     cdef FileSystemHandle *fs
     cdef TableOptions options
     cdef uint64_t target_bytes
+    cdef bint forget_ts
     cdef Retention retention
     cdef uint64_t *relocate          # ascending
     cdef size_t relocate_count
@@ -322,7 +323,7 @@ cdef class _Job:
             if status < 0:
                 return status
         self.pending_count = 0
-        if self.versions_kept == 0 and self.retention.may_forget_ts(ts):
+        if self.forget_ts and self.versions_kept == 0 and self.retention.may_forget_ts(ts):
             ts = 0
         return self.write(ts, source.kind, source.value, source.value_size)
 
@@ -599,7 +600,7 @@ def write_tables(FileSystem file_system not None, str directory not None, list s
                  str name_format="%012d.table", size_t block_bytes=4096, bint compress=True, uint64_t target_bytes,
                  list snapshots not None, uint64_t horizon, object deeper=(), bytes start=None, bytes stop=None,
                  Cancel cancel=None, RateLimiter limiter=None, object relocate=frozenset(),
-                 ValueLogHandle values=None):
+                 ValueLogHandle values=None, bint forget_ts=True):
     """Merge `sources` into new tables in `directory`; they are synced, and so is the directory.
 
     sources: newest first; each a MemtableHandle or a list of TableHandle with ascending, disjoint ranges.
@@ -608,6 +609,8 @@ def write_tables(FileSystem file_system not None, str directory not None, list s
     deeper: (smallest, largest) of all tables in levels below the one the outputs go to.
     start, stop: only keys in [start, stop), for one of several parts that together make up the whole.
     relocate: numbers of value files whose values go to the current value file of `values`.
+    forget_ts: timestamps may become 0 (retention.pyx). Not where range tombstones are known that are not among the
+        sources: a key's timestamp tells that it is newer.
 
     Raises CompactionCancelled after `cancel.set()`. When anything is raised, no output is left.
     """
@@ -629,6 +632,7 @@ def write_tables(FileSystem file_system not None, str directory not None, list s
     job.options.block_bytes = block_bytes
     job.options.compress = compress
     job.target_bytes = target_bytes
+    job.forget_ts = forget_ts
     job.cancelled = NULL if cancel is None else &cancel.flag
     job.bucket = NULL if limiter is None else &limiter.bucket
     job.values = NULL if values is None else values.values

@@ -29,10 +29,14 @@ from .keyspace cimport load_value, read_key
 from .log cimport log_current_segment, log_end_lsn, log_oldest_segment, log_pin, log_unpin
 from .log_reader cimport LogCursor, log_cursor_close, log_cursor_next, log_cursor_open
 from .merge cimport merge_cursor
-from .platform cimport (add_u32, condition_wait_ms, load_ptr, load_u64, monotonic_ns, mutex_lock, mutex_unlock,
-                        sub_u32)
+from .platform cimport (add_u32, condition_wait_ms, load_ptr, load_u32, load_u64, monotonic_ns, mutex_lock,
+                        mutex_unlock, sub_u32)
 from .status cimport CLOSED, FEED_LOST, NO_MEMORY, NO_OFFSET, fail, raise_status
 from .view cimport View, view_release, view_retain, view_source_limit, view_sources, view_tombstones
+
+
+cdef enum:
+    SYNC_WAIT_MS = 10                # between looks whether a sync that was under way has ended
 
 
 @cython.no_gc_clear                  # its end needs the engine, also inside a dying cycle
@@ -53,16 +57,16 @@ cdef class FeedCursor:
 
     def __cinit__(self, Engine engine not None, uint8_t prefix, object from_ts, uint64_t complete_from_ts):
         """`complete_from_ts`: the log holds every batch after this timestamp."""
-        cdef int status = engine.check_usable()
+        cdef int status
         self.engine, self.prefix = engine, prefix
-        if status == 0:
-            with nogil:
-                status = engine.open_snapshot(0, &self.position_ts)      # now, and safe from collection
-        if status < 0:
-            raise_status(status)
-        self.is_registered = self.is_watching = True
+        self.is_watching = True
         add_u32(&engine.watchers, 1)
         self._pin(from_ts is not None and complete_from_ts <= from_ts)
+        with nogil:
+            status = engine.open_snapshot(0, &self.position_ts)          # now, and safe from collection
+        if status < 0:
+            raise_status(status)
+        self.is_registered = True
         if from_ts is not None and from_ts < self.position_ts:
             if complete_from_ts <= from_ts:
                 self.position_ts, until = from_ts, self.position_ts
@@ -79,30 +83,50 @@ cdef class FeedCursor:
             self.close()
 
     cdef int _pin(self, bint from_oldest) except -1:
-        """Stands before the first record of the oldest or of the current segment."""
+        """Stands before the first record of the oldest or of the current segment. What older segments hold is
+        visible when it returns, so that a feed from now on does not miss a commit that waits for its sync."""
         cdef bytes path = self.engine.directory.encode()
         cdef const char *directory = path
+        cdef uint64_t appended_ts = 0
+        cdef uint32_t token
         cdef int status
         with nogil:
+            token = guard_enter(self.engine.guard)          # close() waits for those inside
             mutex_lock(&self.engine.commit_mutex)
-            self.pinned_segment = (log_oldest_segment(self.engine.log) if from_oldest
-                                   else log_current_segment(self.engine.log))
-            status = log_pin(self.engine.log, self.pinned_segment)
+            status = self.engine.check_usable()
+            if status == 0:
+                appended_ts = self.engine.last_ts
+                self.pinned_segment = (log_oldest_segment(self.engine.log) if from_oldest
+                                       else log_current_segment(self.engine.log))
+                status = log_pin(self.engine.log, self.pinned_segment)
+                self.is_pinned = status == 0
             mutex_unlock(&self.engine.commit_mutex)
             if status == 0:
-                self.is_pinned = True
                 status = log_cursor_open(&self.engine.file_system.handle, directory, self.pinned_segment, &self.cursor)
+            guard_exit(self.engine.guard, token)
+            if status == 0:
+                mutex_lock(&self.engine.work_mutex)
+                while (load_u64(&self.engine.visible_ts) < appended_ts and not load_u32(&self.engine.failed)
+                       and self.engine.check_usable() == 0):
+                    condition_wait_ms(&self.engine.work_condition, &self.engine.work_mutex, SYNC_WAIT_MS)
+                mutex_unlock(&self.engine.work_mutex)
         if status < 0:
             raise_status(status)
         return 0
+
+    cdef void _unpin(self) noexcept nogil:
+        cdef uint32_t token = guard_enter(self.engine.guard)
+        if self.is_pinned and self.engine.check_usable() == 0:
+            log_unpin(self.engine.log, self.pinned_segment)
+        guard_exit(self.engine.guard, token)
+        self.is_pinned = False
 
     def close(self):
         """Lets go of log and versions."""
         log_cursor_close(self.cursor)
         self.cursor = NULL
-        if self.is_pinned and self.engine.log != NULL:
-            log_unpin(self.engine.log, self.pinned_segment)
-        self.is_pinned = False
+        with nogil:                                         # who has the log's lock may wait for the GIL
+            self._unpin()
         if self.is_registered:
             self.engine.close_snapshot(self.position_ts)
             self.is_registered = False
@@ -115,7 +139,7 @@ cdef class FeedCursor:
         cdef View *view
         cdef Cursor **sources
         cdef Cursor *merged
-        cdef RangeTombstone *tombstones
+        cdef RangeTombstone *tombstones = NULL
         cdef size_t tombstone_count = 0, i
         cdef uint32_t token
         cdef int moved
@@ -123,21 +147,23 @@ cdef class FeedCursor:
         cdef const char *first_key = first
         cdef const char *last_key = NULL
         cdef size_t first_size = len(first), last_size = 0
-        if from_ts < load_u64(&self.engine.gc_floor_ts):
-            fail(FEED_LOST, NULL, NULL, <uint64_t> NO_OFFSET)
-            raise_status(FEED_LOST)
         if last is not None:
             last_key, last_size = last, len(last)
         token = guard_enter(self.engine.guard)
         view = view_retain(<View *> load_ptr(<void **> &self.engine.view))
         guard_exit(self.engine.guard, token)
+        if from_ts < load_u64(&self.engine.gc_floor_ts):    # after the view: what a compaction before it dropped is
+            view_release(view)                              # older than the floor that stands now
+            fail(FEED_LOST, NULL, NULL, <uint64_t> NO_OFFSET)
+            raise_status(FEED_LOST)
         sources = <Cursor **> malloc((view_source_limit(view) + 1) * sizeof(Cursor *))
         merged = NULL
         try:
-            moved = view_sources(view, NULL, 0, NULL, 0, 0, 131072, sources) if sources != NULL else NO_MEMORY
-            if moved >= 0:
-                merged = merge_cursor(sources, moved)
-                moved = NO_MEMORY if merged == NULL else merged.seek(merged, first_key, first_size)
+            with nogil:
+                moved = view_sources(view, NULL, 0, NULL, 0, 0, 131072, sources) if sources != NULL else NO_MEMORY
+                if moved >= 0:
+                    merged = merge_cursor(sources, moved)
+                    moved = NO_MEMORY if merged == NULL else merged.seek(merged, first_key, first_size)
             while moved == 1 and merged.key_size and <uint8_t> merged.key[0] == self.prefix:
                 if last_key != NULL and compare_keys(merged.key, merged.key_size, last_key, last_size) > 0:
                     break
@@ -159,8 +185,8 @@ cdef class FeedCursor:
                     batches.setdefault(tombstones[i].ts, []).insert(0, (
                         tombstones[i].start[PREFIX_BYTES:tombstones[i].start_size], None,
                         tombstones[i].stop[PREFIX_BYTES:tombstones[i].stop_size]))
-            free(tombstones)
         finally:
+            free(tombstones)
             if merged != NULL:
                 merged.free(merged)
             free(sources)
@@ -216,7 +242,8 @@ cdef class FeedCursor:
 
     def next_batch(self):
         """The next committed batch, or None when there is none yet."""
-        cdef uint64_t end_lsn, visible, ingest_ts
+        cdef uint64_t visible, ingest_ts
+        cdef uint32_t token
         cdef tuple ingest
         cdef int status = self.engine.check_usable()
         if status < 0:
@@ -231,13 +258,16 @@ cdef class FeedCursor:
             ingest = self._next_ingest(visible)
             if not self.has_record:
                 with nogil:
-                    end_lsn = log_end_lsn(self.engine.log)
-                    status = log_cursor_next(self.cursor, end_lsn)
+                    token = guard_enter(self.engine.guard)  # close() waits for those inside
+                    status = self.engine.check_usable()
+                    if status == 0:
+                        status = log_cursor_next(self.cursor, log_end_lsn(self.engine.log))
+                    if status == 1:
+                        self.has_record = True
+                        self._follow_segment()
+                    guard_exit(self.engine.guard, token)
                 if status < 0:
                     raise_status(status)
-                if status == 1:
-                    self.has_record = True
-                    self._follow_segment()
             if ingest is not None:
                 ingest_ts, first, last = ingest
                 if not self.has_record or self.cursor.record.commit_ts > ingest_ts:
@@ -255,14 +285,13 @@ cdef class FeedCursor:
             if changes:
                 return self.position_ts, changes
 
-    cdef int _follow_segment(self) except -1:
+    cdef void _follow_segment(self) noexcept nogil:
         """The cursor went on to another segment: hold that one instead."""
         cdef uint64_t now = self.cursor.reader.header.number
         if now != self.pinned_segment:
             if log_pin(self.engine.log, now) == 0:
                 log_unpin(self.engine.log, self.pinned_segment)
                 self.pinned_segment = now
-        return 0
 
     def wait(self, uint64_t timeout_ms):
         """Waits until something newer than the last batch may be there, or the time is up."""

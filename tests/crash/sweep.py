@@ -249,7 +249,8 @@ def check_copies(image: MemoryFileSystem, run: Run, copies: dict[str, list[int]]
             require_state(state_of(db), run.history, lowest, highest)
 
 
-def check_recovery(image: MemoryFileSystem, run: Run, mode: str, lowest: int, highest: int) -> None:
+def check_recovery(image: MemoryFileSystem, run: Run, mode: str, lowest: int, highest: int, *,
+                   stride: int = 10) -> None:
     """A crash while the database recovers from a crash: nothing more may be lost."""
     durability = run.history.durability
     history = History(durability)
@@ -257,7 +258,7 @@ def check_recovery(image: MemoryFileSystem, run: Run, mode: str, lowest: int, hi
     history.begun, history.acknowledged = highest, lowest
     history.durable = lowest if mode != "kept" or durability == "commit" else run.history.lowest("lost")
     again = Run(image, run.options, history, random.Random(highest))
-    watcher = Sweep(again, stride=3, first=highest, torn_seeds=1)
+    watcher = Sweep(again, stride=stride, first=highest, torn_seeds=1)
     db = again.open()
     try:
         number = require_state(state_of(db), history, lowest, highest)

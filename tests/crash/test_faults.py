@@ -194,7 +194,7 @@ def test_a_full_disk(durability: str, value_bytes: int, options: dict[str, Any])
             with pytest.raises(DiskFull):
                 within(lambda: run.write([(b"g", run.random.randbytes(3_000_000))]))
         assert state_of(run.db) == run.history.states[-1]
-        disk.capacity_bytes += 2_000_000
+        disk.capacity_bytes += 700_000
         assert within(lambda: resume(run))
         assert state_of(run.db) == run.history.states[-1]
     disk.capacity_bytes = disk.used_bytes
@@ -269,7 +269,7 @@ def test_a_failed_sync_stops_writing() -> None:
     with phantomdb.open(ROOT, file_system=disk, **SMALL) as db:
         assert db.kv.get(b"a") in (b"1", b"2") and db.kv.get(b"b") is None
         db.kv.put(b"b", b"3")
-    with phantomdb.open(ROOT, file_system=disk.inner.crash_image("lost"), **SMALL) as db:    # type: ignore[attr-defined]
+    with phantomdb.open(ROOT, file_system=disk.inner.crash_image("lost"), **SMALL) as db:  # type: ignore[attr-defined]
         assert db.kv.get(b"b") == b"3"
 
 
@@ -344,12 +344,12 @@ def test_closing_during_faults() -> None:
         choose = random.Random(n)
         rows = {b"%d" % choose.randrange(100): b"%d" % n for _ in range(50)}
         db.kv.write(rows.items())
-        hook = _NthOperation(disk.inner.operations + n // 3, errno.EIO, once=n % 2 == 0)      # type: ignore[attr-defined]
-        disk.inner.before_operation = hook                                                    # type: ignore[attr-defined]
+        hook = _NthOperation(disk.inner.operations + n // 3, errno.EIO, once=n % 2 == 0)  # type: ignore[attr-defined]
+        disk.inner.before_operation = hook  # type: ignore[attr-defined]
         with contextlib.suppress(StorageError, WritesStopped):
             within(db.close)
         with pytest.raises(DatabaseClosed):
             db.kv.get(b"0")
-        disk.inner.before_operation = None                                                    # type: ignore[attr-defined]
+        disk.inner.before_operation = None  # type: ignore[attr-defined]
         with phantomdb.open(ROOT, file_system=disk, **SMALL) as db:
             assert dict(db.kv.scan()) == rows

@@ -172,29 +172,34 @@ def run(operations: list[Operation], path: str, **options: Any) -> list[tuple[Op
     driver = Driver(path, **options)
     answers = []
     try:
-        for number, operation in enumerate([*operations, ("reopen", None, "close"), *LAST]):
-            answer = driver.answer(operation)
-            try:
-                model.step(operation, answer)
-            except AssertionError as error:
-                raise AssertionError(f"operation {number}: {error}") from None
-            answers.append((operation, answer))
+        for number, operation in enumerate([*operations, ("reopen", None, "close")]):
+            looks: list[Operation] = []
+            if operation[0] not in READS and (operation[1] is None or operation[0] in ("commit", "snapshot")):
+                looks = [(name, place, *rest) for name, *rest in LOOKS
+                         for place in (None, ("snapshot", 0), ("snapshot", 1))]
+            for one in (operation, *looks):
+                answer = driver.answer(one)
+                try:
+                    model.step(one, answer)
+                except AssertionError as error:
+                    raise AssertionError(f"operation {number}, {operation!r:.300}: {error}") from None
+                if one is operation:
+                    answers.append((operation, answer))
     finally:
         driver.finish()
     return answers
 
 
-# Everything there is, in both directions and point by point, after each run.
-LAST: list[Operation] = [("scan", None, None, None, False, None, None), ("scan", None, None, None, True, None, None)]
-
 # ---------------------------------------------------------------- what is drawn
 
 # Few short keys, so that operations meet; some that share long prefixes, span several blocks or are at the edges.
-KEYS = st.one_of(
-    st.sampled_from([b"", b"\0", b"a", b"a\0", b"aa", b"ab", b"b", b"ba", b"c", b"f0003", b"f0050", b"\xff",
-                     b"\xff\xff"]),
-    st.sampled_from([b"a" * 300, b"a" * 301, b"a" * 299 + b"b", b"b" * 1500, b"f0010" + b"x" * 700]),
-    st.binary(max_size=2))
+SHORT = [b"", b"\0", b"a", b"a\0", b"aa", b"ab", b"b", b"ba", b"c", b"f0003", b"f0050", b"\xff", b"\xff\xff"]
+LONG = [b"a" * 300, b"a" * 301, b"a" * 299 + b"b", b"b" * 1500, b"f0010" + b"x" * 700]
+KEYS = st.one_of(st.sampled_from(SHORT), st.sampled_from(LONG), st.binary(max_size=2))
+# Read in the database and in each open snapshot after each change.
+LOOKS: list[tuple[Any, ...]] = [("scan", None, None, False, None, None), ("scan", None, None, True, None, None),
+                                ("multi_get", SHORT + LONG), *(("get", key) for key in SHORT + LONG)]
+READS = {"get", "multi_get", "scan", "range_scan"}
 BOUNDS = st.one_of(st.none(), KEYS)
 VALUES = st.builds(lambda tag, size: b"%d." % tag * size,
                    st.integers(0, 99), st.sampled_from([0, 1, 1, 1, 5, 20, 22, 33, 100, 400]))
@@ -236,9 +241,26 @@ OPERATION = st.one_of(
     _operation("compact", st.none()),
     _operation("reopen", st.none(), st.sampled_from(["close", "abandon"])),
 )
-# Long ones, since bugs need a history, and short ones for a failing list to shrink to.
-_LONG = st.lists(OPERATION, min_size=40, max_size=90)
-OPERATIONS = st.one_of(st.lists(OPERATION, min_size=1, max_size=39), _LONG, _LONG, _LONG)
+
+
+def _session(slot: int, isolation: str, steps: list[Operation]) -> list[Operation]:
+    place = ("transaction", slot)
+    return [("begin", place, isolation), *((name, place, *rest) for name, _, *rest in steps),
+            ("scan", place, None, None, False, None, None), ("scan", place, None, None, True, None, None),
+            ("multi_get", place, SHORT + LONG), ("commit", place)]
+
+
+# A whole transaction at a time: drawn one by one, its operations seldom meet.
+SESSION = st.builds(_session, SLOTS, st.sampled_from(["serializable", "snapshot"]), st.lists(st.one_of(
+    _operation("put", st.none(), KEYS, VALUES), _operation("delete", st.none(), KEYS),
+    _operation("delete_range", st.none(), BOUNDS, BOUNDS), _operation("write", st.none(), WRITES),
+    _operation("get", st.none(), KEYS), _operation("savepoint", st.none()), _operation("undo", st.none()),
+    _operation("scan", st.none(), BOUNDS, BOUNDS, st.booleans(), st.one_of(st.none(), FEW), st.none())), max_size=8))
+_STEP = st.one_of(*[OPERATION.map(lambda operation: [operation])] * 5, SESSION)
+# Long lists, since bugs need a history, and short ones for a failing list to shrink to.
+_LONG = st.lists(_STEP, min_size=30, max_size=60)
+OPERATIONS = st.one_of(st.lists(_STEP, min_size=1, max_size=29), _LONG, _LONG).map(
+    lambda steps: [operation for step in steps for operation in step])
 
 SMALL: dict[str, Any] = {
     "memtable_bytes": 256 << 10, "table_bytes": 64 << 10, "block_bytes": 512, "log_segment_bytes": 64 << 10,

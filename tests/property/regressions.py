@@ -3,4 +3,14 @@ from __future__ import annotations
 
 from model import Operation
 
-REGRESSIONS: dict[str, list[Operation]] = {}
+REGRESSIONS: dict[str, list[Operation]] = {
+    # the newest timestamp was 0 in a new database, which readers take for "the newest, whenever"
+    "a snapshot of an empty database": [
+        ("snapshot", ("snapshot", 0), None), ("put", None, b"a", b"1"), ("get", ("snapshot", 0), b"a"),
+        ("scan", ("snapshot", 0), None, None, False, None, None)],
+    "a transaction on an empty database": [
+        ("begin", ("transaction", 0), "serializable"), ("put", None, b"a", b"1"), ("get", ("transaction", 0), b"a"),
+        ("put", ("transaction", 0), b"b", b"1"), ("commit", ("transaction", 0))],
+    # a scan waited for the newest timestamp to differ from 0
+    "a scan of an empty database": [("scan", None, None, None, True, None, None)],
+}
