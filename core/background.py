@@ -47,7 +47,8 @@ class Background:
 
     def __init__(self, store: LocalStore) -> None:
         self.store, self.engine, self.options = store, store.engine, store.options
-        self.error: BaseException | None = None
+        self._is_stopped = False                                 # writers wait for compactions
+        self._errors: dict[str, Exception] = {}                  # of work that failed and is tried again, by kind
         self.flushed_bytes = self.compacted_bytes = self.flush_count = self.compaction_count = 0
         self.compaction_seconds = 0.0
         self._cancel = Cancel()
@@ -79,27 +80,34 @@ class Background:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def _attempt(self, work: Callable[[], bool]) -> bool:
-        """Does some work; whether there was any. A failure is kept for writers and tried again later."""
+    def _attempt(self, kind: str, work: Callable[[], bool]) -> bool:
+        """Does some work; whether to go on: there was some, or it failed. A failure is kept for writers."""
         try:
             did = work()
         except CompactionCancelled:
             return False
         except Exception as error:  # noqa: BLE001  whatever it is: writers must be told, and the thread must live
-            self.error = error
-            doors.set_failure(self.engine, _status_of(error))
+            self._errors[kind] = error
+            self._tell_writers()
             time.sleep(RETRY_S)
             return True
-        if self.error is not None and did:
-            self.error = None
-            doors.set_failure(self.engine, 0)
+        self._succeeded(kind)
         return did
+
+    def _succeeded(self, kind: str) -> None:
+        if self._errors.pop(kind, None) is not None:
+            self._tell_writers()
+
+    def _tell_writers(self) -> None:
+        """Those with a full memtable wait for a flush, and when level 0 is full for a compaction."""
+        error = self._errors.get("flush") or (self._errors.get("compact") if self._is_stopped else None)
+        doors.set_failure(self.engine, 0 if error is None else _status_of(error))
 
     # ---------------------------------------------------------------- flush
 
     def _flush_loop(self) -> None:
         while not doors.wait_for_work(self.engine, doors.FLUSH, 60_000) & doors.STOP:
-            while self._attempt(self._flush_some):
+            while self._attempt("flush", self._flush_some):
                 if self._cancel.is_set():
                     return
 
@@ -135,6 +143,7 @@ class Background:
         self.store.change(added=added, flushed=memtables, flushed_ts=[(partition, newest)])
         self.flush_count += 1
         self.flushed_bytes += result.bytes_written
+        self._succeeded("flush")
         self.set_pressure()
         return True
 
@@ -167,7 +176,7 @@ class Background:
 
     def _compaction_loop(self) -> None:
         while not doors.wait_for_work(self.engine, doors.COMPACT, round(IDLE_CHECK_S * 1000)) & doors.STOP:
-            while self._attempt(self._compact_some):
+            while self._attempt("compact", self._compact_some):
                 if self._cancel.is_set():
                     return
 
@@ -229,8 +238,8 @@ class Background:
         added: list[TableMeta] = []
         for start, stop in job.subranges:
             result = self._write(job.partition, sources, self.options.table_bytes, snapshots, horizon,
-                                 deeper=job.deeper, start=start, stop=stop, cancel=self._cancel, limiter=self._limiter, relocate=collect,
-                                 values=self._values)
+                                 deeper=job.deeper, start=start, stop=stop, cancel=self._cancel,
+                                 limiter=self._limiter, relocate=collect, values=self._values)
             added += [table_meta(made, job.partition, job.output_level) for made in result.tables]
             self.compacted_bytes += result.bytes_written
         if collect:
@@ -288,6 +297,9 @@ class Background:
             else:
                 delay = max(delay, wanted)
         doors.set_back_pressure(self.engine, round(delay * 1e9 / 1024), stopped)
+        self._is_stopped = stopped
+        if self._errors:
+            self._tell_writers()
 
     # ---------------------------------------------------------------- log
 
@@ -295,7 +307,9 @@ class Background:
         interval = self.options.durability == "interval"
         timeout_ms = self.options.sync_interval_ms if interval else 60_000
         while not doors.wait_for_work(self.engine, doors.LOG, timeout_ms) & doors.STOP:
-            self._attempt(self._keep_log)
+            while self._attempt("log", self._keep_log):
+                if self._cancel.is_set():
+                    return
 
     def _keep_log(self) -> bool:
         if self.options.durability == "interval":
@@ -306,13 +320,13 @@ class Background:
             _, partition = doors.oldest_log_segment(self.engine)
             if partition is not None:                            # a partition that is rarely written keeps the log
                 doors.rotate(self.engine, partition)
-        return True
+        return False
 
     def figures(self) -> dict[str, Any]:
         return {"flushes": self.flush_count, "flushed_bytes": self.flushed_bytes,
                 "compactions": self.compaction_count, "compacted_bytes": self.compacted_bytes,
                 "compaction_seconds": self.compaction_seconds,
-                "background_error": None if self.error is None else str(self.error)}
+                "background_error": next((str(error) for error in list(self._errors.values())), None)}
 
 
 def _ranges(tables: Any) -> list[tuple[bytes, bytes]]:

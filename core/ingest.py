@@ -62,10 +62,14 @@ def _install(store: LocalStore, writer: IngestWriter) -> None:
                 doors.sync(engine)               # what becomes visible with the timestamp must not be lost below it
                 store.flush()
                 timestamp = doors.reserve_ts(engine)
-                with store.mutex:
-                    installing = True
-                    store.change(added=[_placed(store, _meta(made, timestamp)) for made in writer.tables])
-                doors.publish_ingest(engine, timestamp, writer.first, writer.last)
+                first = None
+                try:
+                    with store.mutex:
+                        installing = True
+                        store.change(added=[_placed(store, _meta(made, timestamp)) for made in writer.tables])
+                    first = writer.first
+                finally:                         # what has been given out becomes visible, come what may
+                    doors.publish_ingest(engine, timestamp, first, writer.last)
             finally:
                 doors.thaw(engine)
             with store.mutex:

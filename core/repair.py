@@ -2,24 +2,22 @@
 
     look      everything is verified, as verify() does; nothing is changed
     save      damaged files get a second name in lost/
-    write     damaged tables anew, from their whole blocks; values out of damaged value files; a log that cannot be
-              replayed as tables
+    write     damaged tables anew, from their whole blocks; a log that cannot be replayed as tables
     switch    a new manifest names the result, by one rename of CURRENT
     tidy      the damaged files' first names go
 
 A crash before the switch leaves the database as it was, and after it the repaired one. Repairing again is safe.
 
 What the manifest knows and nobody else: which tables count (a file may be left of a table that compaction has
-replaced), and the timestamps of ingested tables. As long as it can be read, all else follows from it. Without it
-every table file is taken, and all are merged into one run per partition, dropping nothing. Then pairs that had been
-deleted may be back, if a file was left that held them, and ingested pairs count as the oldest.
+replaced), when an ingest was, and which part of the log is in tables already. As long as it can be read, all else
+follows from it. Without it every table file is taken, and all are merged into one run per partition, dropping nothing,
+with the log on top. Then pairs that had been deleted may be back, if a file was left that held them, and ingested
+pairs count as the oldest.
 """
 from __future__ import annotations
 
 import os
 import struct
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -32,7 +30,6 @@ from phantomdb.core._ext.table import TableCacheHandle, TableHandle
 from phantomdb.core._ext.table_file import TableFile
 from phantomdb.core._ext.table_writer import write_table
 from phantomdb.core._ext.value_file import ValueFile, unpack_pointer, value_file_header
-from phantomdb.core._ext.value_probe import ValueLogProbe
 from phantomdb.core.checkpoint import copy_file, link_or_copy
 from phantomdb.core.errors import CorruptionError, NewerFormat, PhantomError, StorageError
 from phantomdb.core.manifest import (CURRENT, FORMAT, LOCK, MANIFEST_NAME, Manifest, check_format, salvage_records,
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
     from phantomdb.core.filesystems import FileSystemLike
 
 LOST = "lost"
-WHOLE_FILE_BYTES = 1 << 62                       # of a value file that is never full
 LARGE_TABLE_BYTES = 256 << 20                    # from here on larger blocks, as a table can number only so many
 PREFIX_BYTES = 1                                 # of an internal key, before what slots are made of
 
@@ -75,6 +71,7 @@ class _Known:
     level_count: int = Options().level_count
     tables: dict[int, TableMeta] = field(default_factory=dict)
     removed: set[int] = field(default_factory=set)
+    flushed_ts: dict[int, int] = field(default_factory=dict)
     last_ts: int = 0
     next_file_number: int = 1
     first_log_segment: int = 0
@@ -84,6 +81,8 @@ class _Known:
         for table in edit.added:
             self.tables[table.number] = table
             self.removed.discard(table.number)
+        for partition, ts in edit.flushed:
+            self.flushed_ts[partition] = max(self.flushed_ts.get(partition, 0), ts)
         self.last_ts = max([self.last_ts, edit.last_ts or 0, *(ts for _, ts in edit.flushed)])
         self.next_file_number = max(self.next_file_number, edit.next_file_number or 0)
         self.first_log_segment = max(self.first_log_segment, edit.first_log_segment or 0)
@@ -99,7 +98,7 @@ class _Repair:
         self.next_number = 1 + max((int(name.split(".")[0]) for name in self.names
                                     if name.endswith((".table", ".values")) and name[:12].isdecimal()), default=0)
         self.moves: list[tuple[str, FileReport | None]] = []     # files that go to lost/
-        self._moved_values: dict[int, tuple[int, array[int]]] = {}   # damaged value file -> (new one, offsets there)
+        self.kept = {FORMAT, CURRENT}                            # those of them that are needed here as well
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -191,7 +190,7 @@ class _Repair:
             "The files they came from are in lost/.")
         if known.partitions is None:
             self.report.notes.append("It is not known how many partitions there were; now there is one. Pairs added by "
-                                     "ingest() and not compacted since count as the oldest.")
+                                     "ingest() count as the oldest.")
         return None, known
 
     def _has_all_files(self, tree: Tree) -> bool:
@@ -205,19 +204,26 @@ class _Repair:
         added: list[TableMeta] = []
         removed: list[int] = []
         for table in tree.tables():
-            name = table_name(table.number)
-            problem = next((error for error in self.problems if os.path.basename(error.path or "") == name), None)
-            damaged_values = any(self.check.records_of(number).is_damaged for number, _ in table.value_files)
-            if problem is None and not damaged_values:
+            name, problem = table_name(table.number), self.check.bad_tables.get(table.number)
+            if problem is None and not any(number in self.check.stand_ins for number, _ in table.value_files):
                 continue
             removed.append(table.number)
-            found = self.damaged(name, str(problem)) if problem is not None else FileReport(name, "")
+            found = self._table_report(name, problem)
             if (made := self._rewrite(name, found, table)) is not None:
                 added.append(replace(made, largest=min(made.largest, table.largest)))
-        self._report_values(tree)
         from_log = self._mend_log(tree)
+        for error in self.problems:              # what nothing in use depended on
+            name = os.path.basename(error.path or "")
+            if not any(file.name == name for file in self.report.files):
+                self.damaged(name, str(error), moves=False)
         tree = self._without(tree, removed, [*added, *(from_log or ())])
         return tree if from_log is None else replace(tree, first_log_segment=self._next_segment())
+
+    def _table_report(self, name: str, problem: PhantomError | None) -> FileReport:
+        """A damaged table's entry in the report; none for a whole one that is only written anew."""
+        if problem is None or os.path.basename(problem.path or "").endswith(".values"):
+            return FileReport(name, "")
+        return self.damaged(name, str(problem))
 
     def _without(self, tree: Tree, removed: list[int], added: list[TableMeta]) -> Tree:
         changed = tree.apply(Edit(removed=tuple(removed), added=tuple(added)))
@@ -232,28 +238,6 @@ class _Repair:
             value_files.append(ValueFileMeta(number, total, total - count))
         return replace(changed, value_files=tuple(value_files))
 
-    def _report_values(self, tree: Tree) -> None:
-        """Damaged value files; their whole records are in new ones by now, or nobody needs them."""
-        for error in self.problems:
-            name = os.path.basename(error.path or "")
-            if name.endswith(".values"):
-                number = next((number for number, stand_in in self.check.stand_ins.items()
-                               if values_name(stand_in) == name), int(name[:12]))
-                self._report_value_file(values_name(number), name, str(error))
-
-    def _report_value_file(self, name: str, readable: str, problem: str) -> None:
-        found = next((file for file in self.report.files if file.name == name), None) or self.damaged(name, problem)
-        if name not in self.names:
-            return
-        file = ValueFile(self.files, self.path(readable))
-        for offset, key, size, is_right in file.records():
-            if is_right:
-                found.entries_kept += 1
-            else:
-                found.entries_lost = (found.entries_lost or 0) + 1
-                found.losses.append(Loss(offset, size, key, key))
-        file.close()
-
     # ---------------------------------------------------------------- without it
 
     def _rebuild(self, known: _Known) -> Tree:
@@ -261,7 +245,7 @@ class _Repair:
         partitions = known.partitions or 1
         cache = TableCacheHandle.create(self.files)
         sources: list[list[list[TableHandle]]] = [[] for _ in range(partitions)]
-        flushed_ts = [0] * partitions
+        flushed_ts = [known.flushed_ts.get(partition, 0) for partition in range(partitions)]
         temporary: list[str] = []
         last_ts = known.last_ts
         for name in sorted((name for name in self.names if name.endswith(".table")), reverse=True):
@@ -295,7 +279,6 @@ class _Repair:
         for name in temporary:
             self.files.unlink(self.path(name))
         tree = tree.apply(Edit(last_ts=last_ts, gc_floor_ts=last_ts))
-        self._report_values(tree)
         return replace(self._without(tree, [], added), first_log_segment=self._next_segment())
 
     def _table_of(self, name: str, known: TableMeta | None) -> TableMeta | None:
@@ -307,16 +290,14 @@ class _Repair:
             made = table_meta({**file.properties, "number": int(name[:12])}, 0, 0)
             meta: TableMeta | None
             meta = replace(made, min_ts=made.min_ts + base_ts, max_ts=made.max_ts + base_ts, base_ts=base_ts)
-            if not meta.value_files or all(self.check.has_value(key, value) and not self._is_damaged(value)
-                                           for key, _, kind, value in file if kind == KIND_POINTER):
+            if not meta.value_files or all(
+                    self.check.has_value(key, value) and unpack_pointer(value)[0] not in self.check.stand_ins
+                    for key, _, kind, value in file if kind == KIND_POINTER):
                 return meta
-            found = self.damaged(name, "it points to values that are lost")
+            found = FileReport(name, "")
         except (CorruptionError, StorageError) as error:
             meta, found = known, self.damaged(name, str(error))
         return self._rewrite(name, found, meta, base_ts)
-
-    def _is_damaged(self, pointer: bytes) -> bool:
-        return self.check.records_of(unpack_pointer(pointer)[0]).is_damaged
 
     def _partition_of(self, meta: TableMeta, partitions: int) -> int:
         if partitions == 1:
@@ -338,7 +319,7 @@ class _Repair:
         base_ts = base_ts if meta is None else meta.base_ts
         if not table.has_all_tombstones and (meta is None or meta.tombstone_count):
             self.report.notes.append(f"{name}: its range deletes are lost; what they had deleted may be back.")
-        made = self._write(self._whole(table.entries(), found), table.tombstones, self.files.size(self.path(name)))
+        made = self._write(self._whole(table.entries()), table.tombstones, self.files.size(self.path(name)))
         found.losses += table.losses
         found.entries_kept = 0 if made is None else made.entry_count
         found.entries_lost = None if entries_before is None else entries_before - found.entries_kept
@@ -357,26 +338,27 @@ class _Repair:
             return None
         return table_meta({**made, "number": number}, 0, 0)
 
-    def _whole(self, entries: Iterator[Entry], found: FileReport) -> Iterator[Entry]:
-        """The entries whose values are there; values in damaged files are put into new ones."""
+    def _whole(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The entries whose values are there."""
         for key, ts, kind, value in entries:
             if kind == KIND_POINTER:
+                number, offset, value_bytes, key_bytes, crc = unpack_pointer(value)
                 if not self.check.has_value(key, value):
-                    found.losses.append(Loss(0, unpack_pointer(value)[2], key, key))
+                    self._report_value(number, Loss(offset, value_bytes, key, key))
                     continue
-                value = self._moved_pointer(value)
+                if number in self.check.stand_ins:
+                    value = struct.pack("<QQQII", self.check.stand_ins[number], offset, value_bytes, key_bytes, crc)
             yield key, ts, kind, value
 
-    def _moved_pointer(self, pointer: bytes) -> bytes:
-        number, offset, value_bytes, key_bytes, crc = unpack_pointer(pointer)
-        records = self.check.records_of(number)
-        if not records.is_damaged:
-            return pointer
-        if number not in self._moved_values:
-            self._moved_values[number] = self._move_values(number)
-        new_number, offsets = self._moved_values[number]
-        return struct.pack("<QQQII", new_number, offsets[bisect_left(records.offsets, offset)], value_bytes, key_bytes,
-                           crc)
+    def _report_value(self, number: int, loss: Loss) -> None:
+        """The damaged file gets a name in lost/, but also stays where it is: its other values are needed."""
+        name = values_name(number)
+        found = next((file for file in self.report.files if file.name == name), None)
+        if found is None:
+            found = self.damaged(name, "values are damaged" if name in self.names else "it is not there")
+            self.kept.add(name)
+        found.losses.append(loss)
+        found.entries_lost = (found.entries_lost or 0) + 1
 
     def _stand_in_for_headers(self) -> None:
         """Copies of value files whose header is damaged, with a right one: it tells nothing but the file's number."""
@@ -397,28 +379,13 @@ class _Repair:
                 file.sync()
             self.check.stand_ins[int(name[:12])] = number
 
-    def _move_values(self, number: int) -> tuple[int, array[int]]:
-        """Writes the whole records of a damaged value file to a new one."""
-        stand_in = self.check.stand_ins.get(number)
-        name = values_name(number if stand_in is None else stand_in)
-        if stand_in is not None and not any(os.path.basename(error.path or "") == name for error in self.problems):
-            return stand_in, self.check.records_of(number).offsets
-        new_number, offsets = self.take_number(), array("Q")
-        target = ValueLogProbe(self.files, self.directory, WHOLE_FILE_BYTES, new_number)
-        source = ValueFile(self.files, self.path(name))
-        for offset in self.check.records_of(number).offsets:
-            offsets.append(unpack_pointer(target.append(*source.read(offset)))[1])
-        source.close()
-        target.close()                           # syncs
-        return new_number, offsets
-
     # ---------------------------------------------------------------- the log
 
     def _mend_log(self, tree: Tree) -> list[TableMeta] | None:
         """Tables with what is in the log, if opening could not replay it as it is; None: it could."""
         before = len(self.problems)
         is_right = self.check.check_log(tree)
-        if is_right and not self._log_needs_damaged_values(tree):
+        if is_right and not self._log_points_to_stand_ins(tree):
             return None
         if not is_right:
             self._report_log(self.problems[before])
@@ -433,12 +400,16 @@ class _Repair:
         return 1 + max((int(name[:12]) for name in self.names if name.endswith(".log")), default=0)
 
     def _segments(self, tree: Tree) -> list[int]:
-        return sorted(int(name[:12]) for name in self.names
-                      if name.endswith(".log") and int(name[:12]) >= tree.first_log_segment)
+        numbers = sorted(int(name[:12]) for name in self.names
+                         if name.endswith(".log") and int(name[:12]) >= tree.first_log_segment)
+        if numbers and tree.first_log_segment == 0:      # those before a gap are old files kept for reuse
+            last, count = numbers[-1], len(numbers)
+            numbers = [number for place, number in enumerate(numbers, 1) if last - number == count - place]
+        return numbers
 
-    def _log_needs_damaged_values(self, tree: Tree) -> bool:
-        return any(records.is_damaged for records in self.check.records.values()) and any(
-            kind == KIND_POINTER and self._is_damaged(value)
+    def _log_points_to_stand_ins(self, tree: Tree) -> bool:
+        return bool(self.check.stand_ins) and any(
+            kind == KIND_POINTER and unpack_pointer(value)[0] in self.check.stand_ins
             for number in self._segments(tree)
             for _, _, payload in salvage_segment(self.files, self.directory, number)[0]
             for kind, _, _, value in operations_of(payload))
@@ -469,14 +440,9 @@ class _Repair:
         for partition in range(count):
             if not entries[partition] and not tombstones[partition]:
                 continue
-            found = FileReport("the log", "")
             ordered = ((key, ts, kind, b"" if kind == KIND_DELETE else value)
                        for (key, _), (ts, _, kind, value) in sorted(entries[partition].items()))
-            made = self._write(self._whole(ordered, found), tombstones[partition], 0)
-            if found.losses:
-                self.report.files.append(replace(found, problem="values of its newest writes are lost",
-                                                 entries_kept=0 if made is None else made.entry_count,
-                                                 entries_lost=len(found.losses)))
+            made = self._write(self._whole(ordered), tombstones[partition], 0)
             if made is not None:
                 yield replace(made, partition=partition)
 
@@ -501,10 +467,7 @@ class _Repair:
 
     def _tidy(self, manifest_name: str) -> None:
         """What is in lost/, and other manifests, go from the folder itself."""
-        for number in self.check.stand_ins.values():
-            if not any(number == new_number for new_number, _ in self._moved_values.values()):
-                self.files.unlink(self.path(values_name(number)))
         for name in {name for name, _ in self.moves} | {name for name in self.names if MANIFEST_NAME.fullmatch(name)}:
-            if name not in (FORMAT, CURRENT, manifest_name):
+            if name not in self.kept and name != manifest_name:
                 self.files.unlink(self.path(name))
         self.files.sync_dir(self.directory)

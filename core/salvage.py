@@ -63,7 +63,7 @@ class FileReport:
             between = f" between {_shown(loss.after)} and {_shown(loss.before)}" if loss.after or loss.before else ""
             lines.append(f"    lost {loss.size:,} bytes at offset {loss.offset:,}{between}")
         if self.moved_to:
-            lines.append(f"    the damaged file is now {self.moved_to}")
+            lines.append(f"    the damaged file is kept as {self.moved_to}")
         return "\n".join(lines)
 
 
@@ -152,16 +152,17 @@ class DamagedTable:
             for start, stop in zip(self._offsets, self._offsets[1:], strict=False):
                 yield start, stop - start, unpack_block(self._data[start:stop])
             return
-        position, count = 0, 0
+        position = 0
+        last_key: bytes | None = None
         while (found := find_block(self._data, position)) is not None:
             offset, size = found
             entries = unpack_block(self._data[offset:offset + size])
-            if entries is None or _is_index(entries, count):
+            if not entries or (last_key is not None and _is_index(entries, last_key)):
                 break
             if offset > position:
                 yield position, offset - position, None
             yield offset, size, entries
-            position, count = offset + size, count + 1
+            position, last_key = offset + size, entries[-1][0]
 
     def entries(self) -> Iterator[Entry]:
         """All entries that can be read, in order."""
@@ -179,7 +180,7 @@ class DamagedTable:
                 self.losses.append(open_losses[-1])
 
 
-def _is_index(entries: list[Entry], block_count: int) -> bool:
-    """Whether a block is the first index partition: the numbers of the data blocks, from 0 on."""
-    return all(ts == 0 and value == index.to_bytes(4, "little")
-               for index, (_, ts, _, value) in enumerate(entries)) and len(entries) <= max(block_count, 1)
+def _is_index(entries: list[Entry], last_key: bytes) -> bool:
+    """Whether a block is the first index partition: it begins anew with the keys, and numbers the data blocks."""
+    return entries[0][0] <= last_key and all(
+        ts == 0 and value == index.to_bytes(4, "little") for index, (_, ts, _, value) in enumerate(entries))

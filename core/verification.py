@@ -69,7 +69,6 @@ class ValueRecords:
     def __init__(self) -> None:
         self.offsets = array("Q")                # ascending
         self.marks = array("I")
-        self.is_damaged = False
 
     def add(self, offset: int, key: bytes, value_bytes: int) -> None:
         self.offsets.append(offset)
@@ -98,6 +97,7 @@ class Verification:
         self.records: dict[int, ValueRecords] = {}       # of the value files read so far, by number
         # Value files with a damaged header, and the number of a copy with a right one that is read in their place.
         self.stand_ins: dict[int, int] = {}
+        self.bad_tables: dict[int, PhantomError] = {}
 
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
@@ -119,19 +119,21 @@ class Verification:
         if self._progress is not None:
             self._progress(name, self.counts["bytes"], max(self.total_bytes, self.counts["bytes"]))
 
-    def guarded(self, name: str, check: Callable[[], None]) -> bool:
-        """Runs the check of one file; whether it found nothing."""
+    def guarded(self, name: str, check: Callable[[], None]) -> PhantomError | None:
+        """Runs the check of one file and returns what it found, if that is not raised."""
+        found: PhantomError
         try:
             check()
             self.done(name)
-            return True
+            return None
         except NewerFormat:
             raise
         except FileMissing:
-            self.problem(CorruptionError("a file of the database is not there", path=self.path(name)))
+            found = CorruptionError("a file of the database is not there", path=self.path(name))
         except (CorruptionError, StorageError) as error:
-            self.problem(error)
-        return False
+            found = error
+        self.problem(found)
+        return found
 
     # ---------------------------------------------------------------- values
 
@@ -139,8 +141,7 @@ class Verification:
         """The records of a value file, which is read and checked now if it was not before."""
         if number not in self.records:
             self.records[number] = records = ValueRecords()
-            is_whole = self.guarded(values_name(number), lambda: self._read_values(number, records))
-            records.is_damaged |= not is_whole or number in self.stand_ins
+            self.guarded(values_name(number), lambda: self._read_values(number, records))
         return self.records[number]
 
     def _read_values(self, number: int, records: ValueRecords) -> None:
@@ -152,10 +153,8 @@ class Verification:
             if file.torn_offset is None and file.number != number:
                 raise CorruptionError("the file's header tells another number than its name", path=path, offset=16)
             for offset, key, value_bytes, is_right in file.records():
-                if is_right and key is not None:
+                if is_right and key is not None:         # other damage, as a crash may leave, matters to pointers only
                     records.add(offset, key, value_bytes)
-                else:
-                    records.is_damaged = True    # matters where a pointer leads: a crash may have left it
             self.counts["value_records"] += len(records.offsets)
         finally:
             file.close()
@@ -166,8 +165,10 @@ class Verification:
 
     # ---------------------------------------------------------------- tables
 
-    def check_table(self, meta: TableMeta) -> bool:
-        return self.guarded(table_name(meta.number), lambda: self._read_table(meta))
+    def check_table(self, meta: TableMeta) -> None:
+        problem = self.guarded(table_name(meta.number), lambda: self._read_table(meta))
+        if problem is not None:
+            self.bad_tables[meta.number] = problem
 
     def _read_table(self, meta: TableMeta) -> None:
         path = self.path(table_name(meta.number))
@@ -192,10 +193,8 @@ class Verification:
             for key, _, kind, value in file:
                 if kind == KIND_POINTER and not self.has_value(key, value):
                     number, offset = unpack_pointer(value)[:2]
-                    if self.records_of(number).is_damaged:
-                        raise CorruptionError(f"the value of key {key[1:41]!r} is damaged",
-                                              path=self.path(values_name(number)), offset=offset)
-                    raise CorruptionError(f"the value of key {key[1:41]!r} is not in value file {number}", path=path)
+                    raise CorruptionError(f"the value of key {key[1:41]!r} is not whole (table {meta.number} needs it)",
+                                          path=self.path(values_name(number)), offset=offset)
         self.counts["tables"] += 1
         self.counts["blocks"] += file.block_count
         self.counts["entries"] += meta.entry_count
@@ -220,7 +219,7 @@ class Verification:
         """FORMAT, CURRENT and the manifest; None when the tree cannot be known."""
         manifest: list[Manifest] = []
         self.guarded("FORMAT", lambda: check_format(self.files, self.directory))
-        if self.guarded(CURRENT, lambda: manifest.append(Manifest.read(self.files, self.directory))):
+        if self.guarded(CURRENT, lambda: manifest.append(Manifest.read(self.files, self.directory))) is None:
             self.done(manifest[0].name)
             return manifest[0]
         return None

@@ -142,10 +142,11 @@ def reserve_ts(Engine engine not None):
     return ts
 
 
-def publish_ingest(Engine engine not None, uint64_t ts, bytes first not None, bytes last not None):
-    """Makes `ts` visible, at which the tables just installed have the keys from `first` to `last`. The engine is
-    frozen, and all older commits are on disk."""
-    engine.ingests.append((ts, first, last))
+def publish_ingest(Engine engine not None, uint64_t ts, bytes first, bytes last):
+    """Makes `ts` visible, at which the tables just installed have the keys from `first` to `last` (None: the ingest
+    failed). The engine is frozen, and all older commits are on disk."""
+    if first is not None:
+        engine.ingests.append((ts, first, last))
     with nogil:
         mutex_lock(&engine.snapshot_mutex)
         store_u64(&engine.visible_ts, ts)

@@ -440,7 +440,7 @@ cdef class Engine:
             count = self.snapshot_count
             copy = <uint64_t *> malloc((count + 1) * sizeof(uint64_t))
             horizon = load_u64(&self.visible_ts)
-            if keep_ms << TIMESTAMP_LOGICAL_BITS < horizon:
+            if retention_ms and keep_ms << TIMESTAMP_LOGICAL_BITS < horizon:    # 0: commits of this millisecond too
                 horizon = keep_ms << TIMESTAMP_LOGICAL_BITS
             if copy != NULL:
                 if count:

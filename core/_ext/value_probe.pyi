@@ -1,4 +1,4 @@
-"""A value log driven from Python, for tests and for repair."""
+"""A value log driven from Python, for tests."""
 from typing import final
 
 from phantomdb.core._ext.files import FileSystem

@@ -1,4 +1,4 @@
-"""A value log driven from Python, for tests and for repair."""
+"""A value log driven from Python, for tests."""
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
@@ -21,7 +21,7 @@ cdef uint64_t _count_up(void *context) noexcept nogil:
 
 @cython.final
 cdef class ValueLogProbe:
-    """A value log driven from Python, for tests and for repair. Not to be closed while another thread uses it."""
+    """A value log driven from Python, for tests. Not to be closed while another thread uses it."""
     cdef ValueLog *values
     cdef uint64_t next_number
     cdef FileSystem file_system

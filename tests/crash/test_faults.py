@@ -197,6 +197,10 @@ def test_a_full_disk(durability: str, value_bytes: int, options: dict[str, Any])
         disk.capacity_bytes += 700_000
         assert within(lambda: resume(run))
         assert state_of(run.db) == run.history.states[-1]
+    disk.capacity_bytes = None
+    assert within(lambda: resume(run))
+    run.db.flush()
+    within(lambda: [run.write([(b"g%05d" % i, run.random.randbytes(4000))]) for i in range(700)])    # waits, no error
     disk.capacity_bytes = disk.used_bytes
     within(run.db.close)
     with contextlib.suppress(DiskFull):                          # opening may need room; it loses nothing

@@ -24,6 +24,21 @@ LEFT_OPEN = {
     "a watcher": "feed = db.watch(); waiting = db.watch(timeout_s=0.01); list(waiting)",
     "a second database": "other = phantomdb.open(directory + '2'); other.kv.put(b'a', b'b')",
     "a cycle": "class Node: pass\nnode = Node(); node.self = node; node.db = db; node.rows = db.kv.scan(); del db",
+    "dead cycles": """
+        import gc
+        from phantomdb.core.filesystems import MemoryFileSystem
+        def leave(i):
+            dying = phantomdb.open("/db", file_system=MemoryFileSystem())
+            dying.kv.put(b"key", b"value")
+            txn = dying.transaction()
+            txn.kv.put(b"other", b"value")
+            cycle = [dying, dying.kv.scan(), dying.kv.snapshot(), txn, txn.kv.scan(), dying.watch()]
+            cycle.append(cycle)
+            if i % 2:
+                dying.close()
+        for i in range(20):
+            leave(i)
+            gc.collect()""",
     "a thread that writes": """
         import threading, time
         def work():

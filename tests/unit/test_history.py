@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ import phantomdb
 from phantomdb.core.database import moment_of, timestamp_of
 from phantomdb.core.errors import DatabaseClosed, FeedLost, InvalidArgument, SnapshotTooOld
 from phantomdb.core.feed import Batch, Change
+from phantomdb.core.filesystems import MemoryFileSystem
 
 Opener = Callable[..., phantomdb.Database]
 
@@ -208,6 +210,84 @@ def test_a_feed_misses_nothing_that_is_committed_while_it_begins(opened: Opener,
         stop.set()
         for thread in threads:
             thread.join()
+
+
+class HeldFile:
+    """A file whose sync waits for somebody's permission."""
+
+    def __init__(self, file: Any, before_sync: Callable[[], None]) -> None:
+        self.file, self.before_sync = file, before_sync
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def sync(self) -> None:
+        self.before_sync()
+        self.file.sync()
+
+
+class SlowDisk(MemoryFileSystem):
+    """Syncs of the log wait while `slow` is set, and nothing else does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow = False
+        self.stuck, self.go_on = threading.Event(), threading.Event()
+
+    def open(self, path: str, *arguments: Any, **options: Any) -> Any:
+        file = super().open(path, *arguments, **options)
+        return HeldFile(file, self.before_sync) if path.endswith(".log") else file
+
+    def before_sync(self) -> None:
+        if self.slow:
+            self.stuck.set()
+            self.go_on.wait(10)
+
+
+def test_a_feed_waits_for_commits_that_wait_for_their_sync(small: dict[str, Any]) -> None:
+    """Else it would begin behind them in the log, although they become visible after its beginning."""
+    disk = SlowDisk()
+    with phantomdb.open("/db", file_system=disk, **{**small, "durability": "commit"}) as db:
+        for number in range(20):
+            db.kv.put(b"%02d" % number, b"before" * 10)
+        disk.slow = True
+        writers = [threading.Thread(target=db.kv.put, args=(b"first", b"1"))]
+        writers[0].start()
+        assert disk.stuck.wait(10)
+        for number in range(6):                                  # goes on to the next log segment meanwhile
+            pairs = [(b"more%d.%d" % (number, part), b"v" * 60) for part in range(250)]
+            writers.append(threading.Thread(target=db.kv.write, args=(pairs,)))
+            writers[-1].start()
+        time.sleep(0.2)
+        threading.Timer(0.2, disk.go_on.set).start()
+        feed = db.watch(timeout_s=1)
+        seen = {key for key, _ in db.kv.scan()}
+        disk.go_on.set()
+        for thread in writers:
+            thread.join()
+        seen.update(change.key for batch in feed for change in batch.changes)
+        assert seen == {key for key, _ in db.kv.scan()}
+
+
+def test_a_feed_notices_that_the_log_was_shortened_while_it_began(opened: Opener,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    from phantomdb.core import feed as module
+    db = opened(retention_s=3600)
+    db.kv.put(b"a", b"0")
+    start = db.timestamp
+    rows = [(b"%04d" % number, b"v" * 60) for number in range(2000)]
+    for number in range(0, 2000, 100):
+        db.kv.write(rows[number:number + 100])
+    real, before = module.FeedCursor, db.store.log_complete_from_ts
+
+    def shorten_first(*arguments: Any) -> Any:
+        db.flush()
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "FeedCursor", shorten_first)
+    feed = db.watch(start, timeout_s=0.1)
+    assert db.store.log_complete_from_ts > max(before, start), "the log was not shortened: the test shows nothing"
+    assert sorted(change[:2] for batch in feed for change in batch.changes) == rows
 
 
 def test_watch_catches_up_from_versions_after_reopening(opened: Opener) -> None:

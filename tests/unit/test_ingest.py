@@ -1,4 +1,4 @@
-"""Ingest: all pairs or none, at one moment, newer than everything before; the feed, transactions and crashes included."""
+"""Ingest: all pairs or none, at one moment, newer than everything before; feeds, transactions and crashes included."""
 from __future__ import annotations
 
 import errno
@@ -206,8 +206,8 @@ def test_out_of_order_is_named_and_nothing_is_added(partitions: int, pairs: Any,
 
 
 @pytest.mark.parametrize(("pair", "error"), [
-    ((b"b", None), TypeError), ((b"b", "text"), TypeError), (("b", b""), TypeError), ((b"b" * 65_537, b""), LimitExceeded),
-    ((b"b",), ValueError),
+    ((b"b", None), TypeError), ((b"b", "text"), TypeError), (("b", b""), TypeError), ((b"b",), ValueError),
+    ((b"b" * 65_537, b""), LimitExceeded),
 ])
 def test_a_bad_pair_adds_nothing(pair: Any, error: type[Exception]) -> None:
     disk = MemoryFileSystem()
