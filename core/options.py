@@ -81,7 +81,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            _check(item.name, getattr(self, item.name), item.metadata, whole=isinstance(item.default, int))
+            _check(item.name, getattr(self, item.name), item.metadata, whole=not isinstance(item.default, float))
         if not isinstance(self.create, bool):
             raise InvalidArgument(f"create must be True or False, not {self.create!r}")
         if self.file_system is not None and not callable(getattr(self.file_system, "open", None)):

@@ -41,7 +41,8 @@ def loaded_by(program: str, cwd: Path) -> set[str]:
 
 def test_import_is_light(tmp_path: Path) -> None:
     loaded = loaded_by("import phantomdb, sys", tmp_path)
-    assert loaded - loaded_by("import sys", tmp_path) == {"__future__", "phantomdb"}
+    assert "phantomdb" in loaded
+    assert loaded - loaded_by("import __future__, sys", tmp_path) <= {"phantomdb"}
 
 
 def test_put_and_get_load_nothing_heavy(tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ def thaw(engine: Engine) -> None:
     """Commits go on."""
 def reserve_ts(engine: Engine) -> int:
     """A commit timestamp larger than all before, which no commit will get."""
-def publish_ingest(engine: Engine, ts: int, first: bytes, last: bytes) -> None:
+def has_tombstones(engine: Engine, but: int) -> bool:
+    """Whether a memtable of any partition except `but` holds a range tombstone."""
+
+def publish_ingest(engine: Engine, ts: int, first: bytes | None, last: bytes | None) -> None:
     """Makes `ts` visible, at which the tables just installed have the keys from `first` to `last`."""
 def oldest_log_segment(engine: Engine) -> tuple[int, int | None]:
     """(segment, partition): the oldest log segment a memtable still needs, and that memtable's partition."""

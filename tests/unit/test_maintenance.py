@@ -92,14 +92,14 @@ def build(partitions: int = 1, *, close: bool = False) -> tuple[MemoryFileSystem
     return image, state
 
 
-def state_of(disk: MemoryFileSystem, path: str = "/db") -> State:
-    """What is in the database, read in several ways that must agree, also after everything was merged."""
+def state_of(disk: MemoryFileSystem, path: str = "/db", *, merge: bool = True) -> State:
+    """What is in the database, read in several ways that must agree, with `merge` also after everything was merged."""
     with opened(disk, path, create=False) as db:
         rows = dict(db.kv.scan())
         assert all(db.kv.get(name) == value for name, value in rows.items())
         db.verify()
         db.compact()
-        assert dict(db.kv.scan()) == rows
+        assert dict(db.kv.scan()) == rows or not merge
         db.kv.put(b"goes", b"on")
     return rows
 
@@ -430,7 +430,8 @@ def repaired(image: MemoryFileSystem) -> tuple[RepairReport, State]:
     report = repair("/db", file_system=image)
     assert verify("/db", file_system=image)
     assert repair("/db", file_system=image).is_clean
-    return report, state_of(image)
+    # one partition's range deletes are lost: those of the others hide what they had deleted until they are merged
+    return report, state_of(image, merge=not any("range deletes" in note for note in report.notes))
 
 
 def test_nothing_to_repair() -> None:

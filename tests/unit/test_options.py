@@ -25,7 +25,7 @@ COMPANIONS: dict[tuple[str, str], dict[str, Any]] = {
 def test_defaults_are_the_promised_ones() -> None:
     options = Options()
     assert (options.durability, options.partitions, options.memtable_bytes, options.block_cache_bytes) == (
-        "commit", 1, 64 << 20, 256 << 20)
+        "commit", None, 64 << 20, 256 << 20)
     assert (options.level_count, options.level_ratio, options.table_bytes, options.retention_s) == (7, 10, 64 << 20, 60)
 
 
