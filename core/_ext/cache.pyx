@@ -26,6 +26,7 @@ from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from .census cimport FRAME, count_birth, count_death
 from .guard cimport (Guard, guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_synchronize)
 from .platform cimport (add_u32, load_ptr, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, relaxed_u32,
                         set_relaxed_u32, store_ptr, sub_u32)
@@ -66,6 +67,7 @@ cdef Frame *frame_new(size_t size) noexcept nogil:
     frame.references = 1
     frame.size = <uint32_t> size
     frame.charge = <uint32_t> (size + sizeof(Frame) + ALLOCATION_BYTES)
+    count_birth(FRAME)
     return frame
 
 
@@ -80,6 +82,7 @@ cdef void frame_release(Frame *frame) noexcept nogil:
     if _poison:
         memset(frame.data, POISON, frame.size)
     free(frame)
+    count_death(FRAME)
 
 
 cdef void _release_deferred(void *frame) noexcept nogil:

@@ -20,6 +20,7 @@ from libc.string cimport memcpy
 
 from .bridge cimport (bridged_allocate, bridged_close, bridged_names, bridged_open, bridged_pread, bridged_pwrite,
                       bridged_size, bridged_sync, bridged_truncate, fail_exception)
+from .census cimport OPEN_FILE, count_birth, count_death
 from .status cimport CLOSED, CORRUPTION, INVALID, LOCKED, NO_MEMORY, NO_OFFSET, fail, fail_errno, raise_status
 
 cdef extern from "string.h" nogil:
@@ -91,6 +92,7 @@ cdef int fs_open(FileSystemHandle *fs, const char *path, int mode, FileHandle **
         free(handle.path)
         free(handle)
         return status
+    count_birth(OPEN_FILE)
     out[0] = handle
     return 0
 
@@ -282,6 +284,7 @@ cdef void file_close(FileHandle *file) noexcept nogil:
         c_close(file.descriptor)
     free(file.path)
     free(file)
+    count_death(OPEN_FILE)
 
 
 # ---- the Python face -----------------------------------------------------------------------------

@@ -52,7 +52,8 @@ ctypedef int (*log_apply)(void *context, uint64_t segment, uint64_t commit_ts, c
 
 # Opens the log of `directory`: replays every segment with number >= first_segment through `apply`,
 # cuts a torn tail, removes older segments, and starts a fresh segment for new records.
-# `zero_fill`: write zeros into new segments ahead of use (durability "commit").
+# `zero_fill`: durability "commit": zeros are written into new segments ahead of use, and a sync covers
+# all that is appended, whoever asked (else only what was asked for: the values of the rest may not be synced).
 cdef int log_open(FileSystemHandle *fs, const char *directory, uint64_t first_segment, uint64_t segment_bytes,
                   bint zero_fill, log_apply apply, void *context, Log **out) noexcept nogil
 # Appends one record; the caller holds the commit lock. `end_lsn` receives the position after it.
@@ -60,7 +61,8 @@ cdef int log_open(FileSystemHandle *fs, const char *directory, uint64_t first_se
 cdef int log_append(Log *log, const char *payload, size_t size, uint64_t commit_ts, uint64_t *end_lsn) noexcept nogil
 # Returns when everything before `lsn` is on disk; concurrent callers share one fdatasync (group
 # commit: the first becomes leader, the others wait). No lock of the engine may be held. A failed
-# sync fails this and every later call with FAILED: what the disk kept is then unknown.
+# sync fails this and every later call with FAILED, but for what was on disk before: of the rest it
+# is unknown what the disk kept.
 cdef int log_wait_durable(Log *log, uint64_t lsn) noexcept nogil
 cdef uint64_t log_end_lsn(Log *log) noexcept nogil               # after the last record appended
 cdef uint64_t log_durable_lsn(Log *log) noexcept nogil

@@ -29,6 +29,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.stddef cimport size_t
 from libc.string cimport memcpy, memset
 
+from .census cimport LOG, count_birth, count_death
 from .files cimport OPEN_WRITE, FileSystemHandle, file_close, file_pwrite, file_sync, fs_open, fs_sync_dir
 from .hashing cimport crc32c
 from .log_reader cimport SegmentHeader, log_header_put, log_record_bytes, log_seed
@@ -389,6 +390,7 @@ cdef void _free(Log *log) noexcept nogil:
     free(log.pins)
     free(log.buffer)
     free(log)
+    count_death(LOG)
 
 
 # Puts a replayed segment in the list, to be synced with the first records of this session: what was
@@ -472,6 +474,7 @@ cdef int log_open(FileSystemHandle *fs, const char *directory, uint64_t first_se
     out[0] = NULL
     if log == NULL:
         return fail(NO_MEMORY, NULL, directory, <uint64_t> NO_OFFSET)
+    count_birth(LOG)
     mutex_init(&log.mutex)
     condition_init(&log.synced)
     log.zero_fill = zero_fill

@@ -17,6 +17,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.stddef cimport size_t
 from libc.string cimport memcmp, memcpy, memset
 
+from .census cimport LOG_CURSOR, count_birth, count_death
 from .files cimport OPEN_READ, FileSystem, FileSystemHandle, file_close, file_pread, file_size, fs_open
 from .hashing cimport crc32c
 from .log cimport LOG_HEADER_BYTES, LOG_RECORD_HEADER_BYTES
@@ -214,6 +215,7 @@ cdef int log_cursor_open(FileSystemHandle *fs, const char *directory, uint64_t s
     out[0] = NULL
     if cursor == NULL:
         return fail(NO_MEMORY, NULL, directory, <uint64_t> NO_OFFSET)
+    count_birth(LOG_CURSOR)
     cursor.fs = fs
     cursor.directory = strdup(directory)
     status = NO_MEMORY if cursor.directory == NULL else _cursor_enter(cursor, segment)
@@ -257,6 +259,7 @@ cdef void log_cursor_close(LogCursor *cursor) noexcept nogil:
         log_reader_close(&cursor.reader)
         free(cursor.directory)
         free(cursor)
+        count_death(LOG_CURSOR)
 
 
 # ---- inspection ----------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from libc.string cimport memcpy
 from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE,
                          madvise, mmap, munmap)
 
+from .census cimport MEMTABLE, MEMTABLE_CURSOR, count_birth, count_death
 from .cursor cimport Cursor, Found, RangeTombstone
 from .hashing cimport key_hash
 from .memtable_node cimport (REPLACED, Node, node_at, node_bytes, node_has_key, node_height, node_key,
@@ -104,6 +105,7 @@ cdef Memtable *memtable_new(uint64_t capacity) noexcept nogil:
     memtable.min_ts = UINT64_MAX
     memtable.random_state = <uint64_t> 0x9E3779B97F4A7C15
     node_at(memtable.arena, memtable.head).shape = MEMTABLE_MAX_HEIGHT << 8
+    count_birth(MEMTABLE)
     return memtable
 
 
@@ -147,6 +149,7 @@ cdef void memtable_release(Memtable *memtable) noexcept nogil:
     else:
         free(memtable.arena)
     free(memtable)
+    count_death(MEMTABLE)
 
 
 # ---- writing
@@ -485,6 +488,7 @@ cdef int _previous(Cursor *self) noexcept nogil:
 cdef void _free(Cursor *self) noexcept nogil:
     memtable_release((<NodeCursor *> self).memtable)
     free(self)
+    count_death(MEMTABLE_CURSOR)
 
 
 cdef Cursor *memtable_cursor(Memtable *memtable) noexcept nogil:
@@ -499,6 +503,7 @@ cdef Cursor *memtable_cursor(Memtable *memtable) noexcept nogil:
     cursor.base.next = _next
     cursor.base.previous = _previous
     cursor.base.free = _free
+    count_birth(MEMTABLE_CURSOR)
     return &cursor.base
 
 

@@ -25,6 +25,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from .block cimport KIND_DELETE
+from .census cimport MERGE_CURSOR, READ_CURSOR, count_birth, count_death
 from .cursor cimport Cursor, RangeTombstone, compare_keys, compare_positions
 from .held cimport Held, hold, holds, key_after
 from .platform cimport get_u64
@@ -265,6 +266,7 @@ cdef void _merge_free(Cursor *self) noexcept nogil:
     for place in range(merge.count):
         merge.heap[place].cursor.free(merge.heap[place].cursor)
     free(merge)
+    count_death(MERGE_CURSOR)
 
 
 cdef Cursor *merge_cursor(Cursor **sources, size_t count) noexcept nogil:
@@ -294,6 +296,7 @@ cdef Cursor *merge_cursor(Cursor **sources, size_t count) noexcept nogil:
     merge.row.next = _merge_next
     merge.row.previous = _merge_previous
     merge.row.free = _merge_free
+    count_birth(MERGE_CURSOR)
     return &merge.row
 
 
@@ -532,6 +535,7 @@ cdef ReadCursor *read_cursor_new(Cursor *source, uint64_t snapshot, const RangeT
         source.free(source)
         return NULL
     memset(reader, 0, sizeof(Reader))
+    count_birth(READ_CURSOR)
     reader.source = source
     reader.snapshot = snapshot
     reader.reverse = reverse
@@ -562,3 +566,4 @@ cdef void read_cursor_free(ReadCursor *cursor) noexcept nogil:
     free(reader.key.data)
     free(reader.value.data)
     free(reader)
+    count_death(READ_CURSOR)

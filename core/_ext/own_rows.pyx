@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
 from .block cimport KIND_DELETE
+from .census cimport OWN_ROWS, count_birth, count_death
 from .cursor cimport Cursor, RangeTombstone, compare_keys
 from .merge cimport covering_tombstone
 from .status cimport NO_MEMORY, NO_OFFSET, fail
@@ -91,6 +92,7 @@ cdef void _free(Cursor *cursor) noexcept nogil:
     free(self.rows)
     free(self.bytes)
     free(self)
+    count_death(OWN_ROWS)
 
 
 cdef int _append(OwnRows *self, const Cursor *source, int kind) noexcept nogil:
@@ -162,6 +164,7 @@ cdef int own_rows_cursor(WriteSet *writes, const char *start, size_t start_size,
     if self == NULL:
         source.free(source)
         return fail(NO_MEMORY, "own writes", NULL, <uint64_t> NO_OFFSET)
+    count_birth(OWN_ROWS)
     self.cursor.ts = ts
     self.cursor.seek_first = _seek_first
     self.cursor.seek_last = _seek_last

@@ -21,6 +21,7 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy
 
+from .census cimport READ_SET, count_birth, count_death
 from .cursor cimport compare_keys
 from .hashing cimport key_hash, slot_of_hash
 from .status cimport INVALID, NO_MEMORY, NO_OFFSET, OK, TOO_LARGE, fail, raise_status
@@ -32,6 +33,7 @@ cdef size_t FIRST_TABLE_SIZE = 16
 cdef ReadSet *read_set_new(size_t limit_bytes, size_t limit_keys) noexcept nogil:
     cdef ReadSet *read_set = <ReadSet *> calloc(1, sizeof(ReadSet))
     if read_set != NULL:
+        count_birth(READ_SET)
         read_set.limit_bytes = limit_bytes
         # positions in the table have 32 bits
         read_set.limit_keys = limit_keys if limit_keys < 0x7FFFFFFF else 0x7FFFFFFF
@@ -46,6 +48,7 @@ cdef void read_set_free(ReadSet *read_set) noexcept nogil:
     free(read_set.table)
     free(read_set.ranges)
     free(read_set)
+    count_death(READ_SET)
 
 
 # ---- memory and limits

@@ -28,6 +28,7 @@ from libc.string cimport memcpy, strlen
 from .block cimport (BlockEntry, BlockHeader, block_descriptors, block_entry, block_prefix, block_prefix_size, block_ts,
                      equal_bytes)
 from .cache cimport Cache, Frame, cache_free, cache_insert, cache_new, frame_release, frame_touch
+from .census cimport TABLE, count_birth, count_death
 from .cursor cimport Found
 from .files cimport FileSystem, FileSystemHandle, fs_unlink
 from .guard cimport Guard, guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_synchronize
@@ -167,6 +168,7 @@ cdef int table_new(TableCache *tables, const char *path, uint64_t number, uint64
     cdef int status = OK
     if table == NULL:
         return fail(NO_MEMORY, "no memory for a table", path, <uint64_t> NO_OFFSET)
+    count_birth(TABLE)
     table.references = 1
     table.owner = tables
     table.number = number
@@ -211,6 +213,7 @@ cdef void _destroy(void *argument) noexcept nogil:
         fs_unlink(table.owner.fs, table.path)     # a file left behind is removed when the database opens next
     tombstones_free(table.tombstones)
     free(table)
+    count_death(TABLE)
 
 
 cdef void table_release(Table *table) noexcept nogil:

@@ -23,6 +23,7 @@ from libc.string cimport memcpy
 
 from .block cimport BlockEntry, BlockHeader, block_descriptors, block_entry, block_prefix, block_prefix_size, block_seek
 from .cache cimport Frame, cache_insert, frame_release, frame_retain, frame_touch
+from .census cimport TABLE_CURSOR, count_birth, count_death
 from .cursor cimport Cursor, compare_keys
 from .files cimport file_pread_exact
 from .guard cimport guard_enter, guard_exit
@@ -389,6 +390,7 @@ cdef void _free(Cursor *self) noexcept nogil:
     buffer_free(&cursor.key)
     buffer_free(&cursor.window)
     free(cursor)
+    count_death(TABLE_CURSOR)
 
 
 cdef Cursor *tables_cursor(Table **tables, size_t count, uint32_t fill_cache, size_t readahead_bytes) noexcept nogil:
@@ -413,6 +415,7 @@ cdef Cursor *tables_cursor(Table **tables, size_t count, uint32_t fill_cache, si
     cursor.row.next = _next
     cursor.row.previous = _previous
     cursor.row.free = _free
+    count_birth(TABLE_CURSOR)
     return &cursor.row
 
 

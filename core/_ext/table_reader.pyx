@@ -17,6 +17,7 @@ from libc.string cimport memcmp, memcpy
 from .batch cimport varint_get
 from .block cimport BlockHeader, block_decode
 from .cache cimport Cache, Frame, cache_charge, cache_drop, frame_new, frame_release
+from .census cimport TABLE_READER, count_birth, count_death
 from .compression cimport lz4_decompress
 from .cursor cimport RangeTombstone
 from .files cimport OPEN_READ, FileSystemHandle, file_close, file_pread_exact, file_size, fs_open
@@ -268,6 +269,7 @@ cdef int reader_open(FileSystemHandle *fs, const char *path, Cache *cache, Table
     cdef int status
     if reader == NULL:
         return fail(NO_MEMORY, "no memory to open a table", path, <uint64_t> NO_OFFSET)
+    count_birth(TABLE_READER)
     reader.references = 1
     status = fs_open(fs, path, OPEN_READ, &reader.file)
     if status >= 0:
@@ -299,6 +301,7 @@ cdef void reader_release(TableReader *reader) noexcept nogil:
     free(reader.top_index)
     free(reader.buckets)
     free(reader)
+    count_death(TABLE_READER)
 
 
 # ---- tombstones and properties

@@ -27,6 +27,7 @@ from libc.string cimport memcpy, memset
 from .batch cimport varint_get, varint_put
 from .block cimport (KIND_DELETE, KIND_POINTER, KIND_PUT, BlockBuilder, block_builder_add, block_builder_count,
                      block_builder_finish, block_builder_free, block_builder_new, block_builder_reset, common_prefix)
+from .census cimport TABLE_WRITER, count_birth, count_death
 from .compression cimport lz4_compress
 from .cursor cimport RangeTombstone, compare_keys
 from .files cimport OPEN_CREATE, FileSystem, FileSystemHandle, file_close, file_pwrite, file_sync, fs_open
@@ -58,6 +59,7 @@ cdef int table_writer_open(FileSystemHandle *fs, const char *path, const TableOp
     cdef int status
     if writer == NULL:
         return fail(NO_MEMORY, "no memory for a table writer", path, <uint64_t> NO_OFFSET)
+    count_birth(TABLE_WRITER)
     writer.options = options[0]
     writer.summary.min_ts = UINT64_MAX
     writer.block = block_builder_new(options.block_bytes)
@@ -93,6 +95,7 @@ cdef void table_writer_free(TableWriter *writer) noexcept nogil:
     buffer_free(&writer.value_files)
     buffer_free(&writer.value_file_bytes)
     free(writer)
+    count_death(TABLE_WRITER)
 
 
 # ---- stored pieces

@@ -22,6 +22,7 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset, strlen
 
+from .census cimport VALUE_LOG, count_birth, count_death
 from .files cimport (OPEN_CREATE, OPEN_READ, FileHandle, FileSystemHandle, file_close, file_pread_exact,
                      file_pwrite, file_sync, file_truncate, fs_open, fs_sync_dir, fs_unlink)
 from .hashing cimport crc32c
@@ -225,6 +226,7 @@ cdef ValueLog *value_log_new(FileSystemHandle *fs, const char *directory, uint64
     mutex_init(&values.sync_mutex)
     mutex_init(&values.append_mutex)
     mutex_init(&values.table_mutex)
+    count_birth(VALUE_LOG)
     return values
 
 
@@ -240,6 +242,7 @@ cdef int value_log_close(ValueLog *values) noexcept nogil:
     mutex_destroy(&values.table_mutex)
     free(values.directory)
     free(values)
+    count_death(VALUE_LOG)
     return status
 
 

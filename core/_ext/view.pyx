@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 from .block cimport KIND_DELETE
+from .census cimport VIEW, count_birth, count_death
 from .cursor cimport Cursor, Found, RangeTombstone, compare_keys
 from .memtable cimport (Memtable, memtable_cursor, memtable_get, memtable_prefetch, memtable_release, memtable_retain)
 from .merge cimport covering_tombstone
@@ -29,6 +30,7 @@ cdef View *view_new(uint32_t partition_count) noexcept nogil:
     if view.partitions == NULL:
         free(view)
         return NULL
+    count_birth(VIEW)
     return view
 
 
@@ -58,6 +60,7 @@ cdef void view_release(View *view) noexcept nogil:
     free(view.partitions)
     free(view.tombstones)
     free(view)
+    count_death(VIEW)
 
 
 cdef Table **_copy_tables(Table **tables, uint32_t count) noexcept nogil:

@@ -23,6 +23,7 @@ from libc.string cimport memcmp
 
 from .batch cimport Operation, operation_get, operation_put, operation_size
 from .block cimport KIND_DELETE, KIND_POINTER, KIND_PUT, KIND_RANGE_DELETE
+from .census cimport WRITE_SET, count_birth, count_death
 from .cursor cimport Cursor, Found, RangeTombstone, compare_keys
 from .hashing cimport key_hash, slot_of_hash
 from .memtable cimport (memtable_add_tombstone, memtable_cursor, memtable_get, memtable_insert, memtable_new,
@@ -39,6 +40,7 @@ cdef uint64_t INDEX_BYTES_MAX = <uint64_t> 1 << 35       # what a memtable can a
 cdef WriteSet *write_set_new(size_t limit_bytes) noexcept nogil:
     cdef WriteSet *write_set = <WriteSet *> calloc(1, sizeof(WriteSet))
     if write_set != NULL:
+        count_birth(WRITE_SET)
         write_set.limit_bytes = limit_bytes
     return write_set
 
@@ -57,6 +59,7 @@ cdef void write_set_free(WriteSet *write_set) noexcept nogil:
     _drop_index(write_set)
     free(write_set.payload)
     free(write_set)
+    count_death(WRITE_SET)
 
 
 cdef size_t _charged_bytes(const WriteSet *write_set) noexcept nogil:

@@ -198,6 +198,69 @@ def test_verify_and_repair(command: Command, folder: Path) -> None:
         assert db.kv.get(b"tail1") == b"one"
 
 
+def test_verify_for_programs(command: Command, folder: Path) -> None:
+    found = command("verify", folder, "--json").json
+    assert found["problems"] == []
+    assert found["tables"] == len(list(folder.glob("*.table")))
+    text = command("verify", folder).output
+    assert "no damage" in text
+    assert "\x1b" not in text
+
+
+def test_verify_tells_all_damage(command: Command, folder: Path) -> None:
+    tables = sorted(folder.glob("*.table"))
+    for path in tables:
+        data = bytearray(path.read_bytes())
+        data[20] ^= 4
+        path.write_bytes(data)
+    result = command("verify", folder, "--json")
+    assert result.status == 1
+    assert {problem["path"] for problem in result.json["problems"]} == {str(path) for path in tables}
+    assert {problem["code"] for problem in result.json["problems"]} == {"corruption"}
+    lines = result.errors.splitlines()
+    assert len(lines) == len(tables)
+    assert all(line.startswith("phantomdb: ") and line.endswith("[corruption]") for line in lines)
+    assert f"damage in {len(tables)} files" in command("verify", folder).output
+
+
+def test_repair_reports_what_is_lost(command: Command, folder: Path) -> None:
+    assert command("repair", folder, "--yes").output == "nothing is damaged\n"
+    assert command("repair", folder, "--yes", "--json").json["is_clean"]
+    (folder / "CURRENT").unlink()
+    path = only(folder, "*.table")
+    data = bytearray(path.read_bytes())
+    data[20] ^= 4
+    path.write_bytes(data)
+    assert [command(verb, folder).status for verb in ("stats", "compact", "inspect")] == [1, 1, 1]
+    found = command("repair", folder, "--yes", "--json").json
+    by_name = {file["name"]: file for file in found["files"]}
+    assert set(by_name) == {"CURRENT", path.name}
+    assert by_name[path.name]["entries_lost"] > 0
+    assert by_name[path.name]["moved_to"] == f"lost/{path.name}"
+    assert (folder / "lost" / path.name).read_bytes() == data
+    assert command("verify", folder).status == 0
+    assert command("stats", folder).status == command("compact", folder).status == 0
+
+
+def test_repair_in_words(command: Command, folder: Path) -> None:
+    path = only(folder, "*.table")
+    data = bytearray(path.read_bytes())
+    data[20] ^= 4
+    path.write_bytes(data)
+    text = command("repair", folder).output              # standard input is no terminal: nobody is asked
+    assert text.startswith(f"{path.name}: ")
+    assert "entries kept" in text
+    assert f"the damaged file is kept as lost/{path.name}" in text
+
+
+def test_a_database_in_use_is_not_touched(command: Command, folder: Path) -> None:
+    with phantomdb.open(folder, durability="none"):
+        for verb in ("verify", "repair", "stats"):
+            result = command(verb, folder)
+            assert (result.status, result.output) == (1, "")
+            assert result.errors.endswith("[locked]\n")
+
+
 def test_wrong_usage(command: Command, tmp_path: Path) -> None:
     assert command("inspect", tmp_path / "nothing").status == 2
     assert command("inspect").status == 2

@@ -16,6 +16,7 @@ from phantomdb.core.database import Database
 from phantomdb.core.errors import (DatabaseClosed, DiskFull, FeedLost, InvalidArgument, LimitExceeded,
                                    RetryableConflict, StorageError)
 from phantomdb.core.filesystems import FaultyFileSystem, MemoryFileSystem
+from phantomdb.core import ingest as module
 from phantomdb.core.ingest import ingest
 
 SMALL: dict[str, Any] = {
@@ -270,6 +271,30 @@ def test_writers_and_readers_go_on(partitions: int) -> None:
         assert not failures, failures[:3]
         assert db.kv.get(b"w1") == db.kv.get(b"w2")
         assert db.kv.get(key(39)) == b"11"
+
+
+@PARTITIONS
+def test_commits_wait_while_tables_are_installed(partitions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written once the memtables are empty must come after the ingest, or it would hide newer pairs."""
+    reserve = module.doors.reserve_ts
+    threads: list[threading.Thread] = []
+    with opened(MemoryFileSystem(), partitions=partitions) as db:
+        def reserve_late(engine: Any) -> int:
+            for name in (b"a", b"b"):
+                threads.append(threading.Thread(target=db.kv.put, args=(name, b"written")))
+                threads[-1].start()
+                threads[-1].join(0.05)
+            assert all(thread.is_alive() for thread in threads)
+            assert db.kv.get(b"a") is None               # reads do not wait
+            return int(reserve(engine))
+
+        monkeypatch.setattr(module.doors, "reserve_ts", reserve_late)
+        db.ingest([(b"a", b"ingested"), (b"b", b"ingested"), (b"c", b"ingested")])
+        for thread in threads:
+            thread.join()
+        assert dict(db.kv.scan()) == {b"a": b"written", b"b": b"written", b"c": b"ingested"}
+        db.compact()
+        assert dict(db.kv.scan()) == {b"a": b"written", b"b": b"written", b"c": b"ingested"}
 
 
 def test_a_transaction_that_read_before_conflicts() -> None:

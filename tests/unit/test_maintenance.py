@@ -4,6 +4,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,17 @@ def files_of(disk: MemoryFileSystem, suffix: str) -> list[str]:
     return sorted(found, key=lambda name: -size_of(disk, f"/db/{name}"))
 
 
+def settle(db: Database) -> None:
+    """Waits until no compaction is under way or due, and the tables it replaced are gone."""
+    background = db.store.background
+    while True:
+        with db.store.mutex:
+            if not background._busy and background._pick() is None:
+                break
+        time.sleep(0.005)
+    db.store.drop_unused()
+
+
 def build(partitions: int = 1, *, close: bool = False) -> tuple[MemoryFileSystem, State]:
     """A disk with a database, as after a crash: tables on two levels, an ingested one, value files, range deletes,
     and writes that only the log has. Every third value is in the value log."""
@@ -83,6 +95,7 @@ def build(partitions: int = 1, *, close: bool = False) -> tuple[MemoryFileSystem
                      (b"both%d" % number, b"1"), (b"other%d" % number, b"1")])
     db.kv.delete_range(key(300), key(305))
     db.sync()
+    settle(db)
     state = dict(db.kv.scan())
     if close:
         db.close()
@@ -349,7 +362,7 @@ def test_no_flipped_bit_in_tables_goes_unnoticed(partitions: int) -> None:
 def test_damage_in_each_kind_of_file_is_named() -> None:
     disk, _ = build()
     manifest, log, values = (files_of(disk, kind)[0] for kind in ("MANIFEST", ".log", ".values"))
-    where = read(disk, f"/db/{values}").index(b"420" * 40)
+    where = read(disk, f"/db/{values}").index(key(420)) + 10     # in the value, which is in use
     for name, offset in ((manifest, 3), (manifest, 200), (log, 0), (log, 70), (log, 200), (values, 2), (values, where),
                          ("CURRENT", 3), ("CURRENT", 15)):
         image = disk.crash_image("kept")
@@ -406,6 +419,19 @@ def test_what_the_manifest_says_of_a_table_is_compared() -> None:
     problems: list[PhantomError] = []
     verify("/db", file_system=disk, problems=problems)
     assert {problem.path for problem in problems} == {first, second}
+
+
+def test_a_table_of_the_same_size_is_not_the_same_table() -> None:
+    disk = MemoryFileSystem()
+    for path, first in (("/db", b"a"), ("/other", b"b")):
+        with opened(disk, path, compression="none") as db:
+            for number in range(50):
+                db.kv.put(first + key(number), b"1")
+    name = files_of(disk, ".table")[0]
+    assert size_of(disk, f"/db/{name}") == size_of(disk, f"/other/{name}")
+    rewrite(disk, f"/db/{name}", read(disk, f"/other/{name}"))
+    with pytest.raises(CorruptionError, match="smallest is b'kb00000', and b'ka00000' in the manifest"):
+        verify("/db", file_system=disk)
 
 
 def test_a_pointer_must_lead_to_the_value_of_its_key() -> None:
@@ -528,6 +554,32 @@ def test_a_manifest_damaged_in_the_middle_still_helps(partitions: int) -> None:
     assert set(state) <= set(found)
     with opened(disk) as db:
         assert len(db.store.tree.partitions) == partitions
+
+
+def test_what_whole_records_of_the_manifest_say_is_not_forgotten() -> None:
+    """Which tables were replaced, though their files are still there; and what of the log is in tables already, though
+    these have forgotten their timestamps."""
+    disk = MemoryFileSystem()
+    with opened(disk) as db:
+        db.kv.put(b"deleted", b"1")
+        db.kv.put(b"ingested", b"old")
+        db.flush()
+        reader = db.kv.scan()
+        next(reader)                                     # keeps its tables
+        db.kv.delete(b"deleted")
+        db.ingest([(b"ingested", b"new")])
+        time.sleep(0.02)                                 # history ends in an earlier millisecond
+        db.kv.put(b"last", b"1")
+        db.compact()
+        assert {table.max_ts for table in db.store.tree.tables()} == {0}
+        image = disk.crash_image("kept")
+        assert len(files_of(image, ".table")) > len(list(db.store.tree.tables()))
+        assert any(b"old" in read(image, f"/db/{name}") for name in files_of(image, ".log"))
+        del reader
+    image.flip_bit(f"/db/{files_of(image, 'MANIFEST')[0]}", 0)
+    report, found = repaired(image)
+    assert report.manifest == "salvaged"
+    assert found == {b"ingested": b"new", b"last": b"1"}
 
 
 def test_several_files_damaged_at_once() -> None:
