@@ -134,13 +134,14 @@ def test_crash_under_concurrent_commits(durability: str) -> None:
 
 
 class WritesDuringSync(FaultyFileSystem):
-    """Calls `write` in another thread when a sync of the log begins, whose values were synced just before."""
+    """Calls `write` in another thread in the middle of a sync: the values' files are done, the log is not. (The
+    last step for a new value file is to sync its folder.)"""
 
     write: Callable[[], None] | None = None
 
     def _due(self, operation: str, path: str) -> Any:
         write = self.write
-        if write is not None and operation == "sync" and path.endswith(".log"):
+        if write is not None and operation == "sync_dir" and threading.current_thread() is threading.main_thread():
             self.write = None
             thread = threading.Thread(target=write)
             thread.start()

@@ -29,15 +29,34 @@ LEFT_OPEN = {
         from phantomdb.core.filesystems import MemoryFileSystem
         def leave(i):
             dying = phantomdb.open("/db", file_system=MemoryFileSystem())
-            dying.kv.put(b"key", b"value")
+            dying.kv.write([(b"%04d" % j, b"value" * 30) for j in range(2000)])
+            dying.flush()
             txn = dying.transaction()
             txn.kv.put(b"other", b"value")
-            cycle = [dying, dying.kv.scan(), dying.kv.snapshot(), txn, txn.kv.scan(), dying.watch()]
+            snapshot = dying.kv.snapshot()
+            scans = [dying.kv.scan(), snapshot.scan(reverse=True), txn.kv.scan()]
+            for scan in scans:
+                next(scan)
+            cycle = [scans, txn, snapshot, dying.watch(), dying]
+            if i % 3 == 2:
+                cycle.reverse()
             cycle.append(cycle)
             if i % 2:
                 dying.close()
-        for i in range(20):
+        def fail(n):
+            def stop(number, operation, path):
+                if number == n:
+                    raise OSError(5, "stop")
+            disk = MemoryFileSystem()
+            disk.before_operation = stop
+            try:
+                phantomdb.open("/db", file_system=disk).kv.put(b"key", b"value")
+            except phantomdb.PhantomError as error:
+                cycle = [error]                  # whose traceback knows the half-open database
+                cycle.append(cycle)
+        for i in range(25):
             leave(i)
+            fail(i)
             gc.collect()""",
     "a thread that writes": """
         import threading, time

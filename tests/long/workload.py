@@ -127,6 +127,7 @@ def main(folder: Path, rounds: int) -> None:
     for number in range(rounds):
         one_round(folder, number)
         memory.append(resident_kib())
+    gc.collect()                                                 # what the threads of the last database still held
     print(json.dumps({"counts": census.counts(), "memory_kib": memory}))
 
 

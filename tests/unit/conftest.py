@@ -1,6 +1,7 @@
-"""What the tests of this folder share: a database with small options."""
+"""What the tests of this folder share: a database with small options, and the helpers in disks.py."""
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 import phantomdb
+
+sys.path.insert(0, str(Path(__file__).parent))      # for disks.py
 
 SMALL: dict[str, Any] = {
     "memtable_bytes": 256 << 10, "table_bytes": 64 << 10, "block_bytes": 512, "log_segment_bytes": 64 << 10,
