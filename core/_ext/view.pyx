@@ -349,6 +349,8 @@ cdef int view_changed_range(View *view, const char *start, size_t start_size, co
     cdef Memtable *memtable
     cdef uint32_t i, j, k
     cdef int changed
+    if stop != NULL and compare_keys(start, start_size, stop, stop_size) >= 0:
+        return 0                     # nothing was read of it: not even a tombstone around it matters
     for i in range(view.partition_count):
         place = &view.partitions[i]
         for j in range(place.memtable_count):
