@@ -14,12 +14,14 @@ database, or behind its last key, costs no compaction.
 """
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.ingest import IngestWriter
+from phantomdb.core.errors import StorageError
 from phantomdb.core.tree import TableMeta, overlapping, table_meta
 
 if TYPE_CHECKING:
@@ -72,8 +74,9 @@ def _install(store: LocalStore, writer: IngestWriter) -> None:
                     doors.publish_ingest(engine, timestamp, first, writer.last)
             finally:
                 doors.thaw(engine)
-            with store.mutex:
-                store.manifest.seal()            # no log could tell of this edit
+            # No log could tell of this edit. If that fails the next edit starts a new manifest, which does as well.
+            with store.mutex, contextlib.suppress(StorageError):
+                store.manifest.seal()
         except BaseException:
             if not installing:
                 writer.discard()

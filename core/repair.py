@@ -120,15 +120,11 @@ class _Repair:
     def run(self) -> RepairReport:
         has_format = self._has_format()
         manifest, known = self._find_manifest()
+        self.next_number = max(self.next_number, known.next_file_number if manifest is None
+                               else manifest.tree.next_file_number)
         self._stand_in_for_headers()
-        if manifest is not None:
-            self.next_number = max(self.next_number, manifest.tree.next_file_number)
-            tree = self._mend(manifest.tree)
-            database_id: str | None = manifest.database_id
-        else:
-            self.next_number = max(self.next_number, known.next_file_number)
-            tree = self._rebuild(known)
-            database_id = known.database_id
+        tree = self._rebuild(known) if manifest is None else self._mend(manifest.tree)
+        database_id = known.database_id if manifest is None else manifest.database_id
         if self.report.is_clean:
             return self.report
         self._save()
