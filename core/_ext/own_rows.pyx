@@ -11,10 +11,9 @@ from libc.string cimport memcpy
 
 from .block cimport KIND_DELETE
 from .census cimport OWN_ROWS, count_birth, count_death
-from .cursor cimport Cursor, RangeTombstone, compare_keys
-from .merge cimport covering_tombstone
+from .cursor cimport Cursor, compare_keys
 from .status cimport NO_MEMORY, NO_OFFSET, fail
-from .write_set cimport WriteSet, write_set_count, write_set_cursor, write_set_tombstones
+from .write_set cimport WriteSet, write_set_count, write_set_cursor
 
 cdef struct OwnRow:
     size_t key_offset                # in `bytes`; the value follows the key
@@ -122,28 +121,18 @@ cdef int _append(OwnRows *self, const Cursor *source, int kind) noexcept nogil:
     return 0
 
 
-cdef int _gather(OwnRows *self, Cursor *source, WriteSet *writes, const char *start, size_t start_size,
-                 const char *stop, size_t stop_size) noexcept nogil:
-    """The last write of each key of the range, in key order."""
-    cdef const RangeTombstone *tombstones
-    cdef size_t tombstone_count
-    cdef uint64_t newest = write_set_count(writes)
+cdef int _gather(OwnRows *self, Cursor *source, const char *start, size_t start_size, const char *stop,
+                 size_t stop_size) noexcept nogil:
+    """The last write of each key of the range, in key order. Range deletes need no look: one that met an own write
+    has put a delete of that key behind it."""
     cdef OwnRow *last
-    cdef int kind
-    cdef int moved = write_set_tombstones(writes, &tombstones, &tombstone_count)
-    if moved < 0:
-        return moved
-    moved = source.seek(source, start, start_size)
+    cdef int moved = source.seek(source, start, start_size)
     while moved == 1:
         if stop != NULL and compare_keys(source.key, source.key_size, stop, stop_size) >= 0:
             break
         last = &self.rows[self.count - 1] if self.count else NULL
         if last == NULL or compare_keys(self.bytes + last.key_offset, last.key_size, source.key, source.key_size) != 0:
-            kind = source.kind
-            if tombstone_count and covering_tombstone(tombstones, tombstone_count, source.key, source.key_size,
-                                                      newest) > source.ts:
-                kind = KIND_DELETE
-            if _append(self, source, kind) < 0:
+            if _append(self, source, source.kind) < 0:
                 return fail(NO_MEMORY, "own writes", NULL, <uint64_t> NO_OFFSET)
         moved = source.next(source)
     return moved if moved < 0 else 0
@@ -173,7 +162,7 @@ cdef int own_rows_cursor(WriteSet *writes, const char *start, size_t start_size,
     self.cursor.next = _next
     self.cursor.previous = _previous
     self.cursor.free = _free
-    status = _gather(self, source, writes, start, start_size, stop, stop_size)
+    status = _gather(self, source, start, start_size, stop, stop_size)
     source.free(source)
     if status < 0 or self.count == 0:
         _free(&self.cursor)

@@ -267,17 +267,18 @@ SMALL: dict[str, Any] = {
     "value_file_bytes": 64 << 10, "level0_compaction_count": 2, "value_threshold_bytes": 64, "retention_s": 0,
     "block_cache_bytes": 1 << 20, "durability": "none",
 }
-OPTIONS = st.fixed_dictionaries({
-    "partitions": st.sampled_from([1, 1, 2, 3, 8]),
-    "block_bytes": st.sampled_from([512, 4096, 32768]),
-    "table_bytes": st.sampled_from([64 << 10, 64 << 20]),
-    "level_count": st.sampled_from([2, 3, 7]),
-    "level_ratio": st.sampled_from([2, 10]),
-    "level0_compaction_count": st.sampled_from([1, 2, 4]),
-    "value_threshold_bytes": st.sampled_from([64, 1000, 4096]),
-    "retention_s": st.sampled_from([0, 0, 86_400]),
-    "compression": st.sampled_from(["lz4", "none"]),
-    "block_cache_bytes": st.sampled_from([0, 1 << 16, 1 << 20]),
-    "max_open_tables": st.sampled_from([16, 1000]),
-    "durability": st.sampled_from(["none", "none", "interval", "commit"]),
-})
+CHOICES: dict[str, list[Any]] = {
+    "partitions": [1, 1, 2, 3, 8],
+    "block_bytes": [512, 4096, 32768],
+    "table_bytes": [64 << 10, 64 << 20],
+    "level_count": [2, 3, 7],
+    "level_ratio": [2, 10],
+    "level0_compaction_count": [1, 2, 4],
+    "value_threshold_bytes": [64, 1000, 4096],
+    "retention_s": [0, 0, 86_400],
+    "compression": ["lz4", "none"],
+    "block_cache_bytes": [0, 1 << 16, 1 << 20],
+    "max_open_tables": [16, 1000],
+    "durability": ["none", "none", "interval", "commit"],
+}
+OPTIONS = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in CHOICES.items()})
