@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from phantomdb.core import picker
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.compaction import Cancel, CompactionCancelled, RateLimiter, write_tables
+from phantomdb.core._ext.handover import hand_over
 from phantomdb.core.errors import CorruptionError, DatabaseClosed, DiskFull, OutOfMemory
 from phantomdb.core.picker import Compaction
 from phantomdb.core.tree import TableMeta, table_meta
@@ -245,6 +246,12 @@ class Background:
         if collect:
             doors.sync_values(self.engine)
         self.store.change(added=added, removed=job.tables)
+        with self.store.mutex:
+            made = [self.store.handles[meta.number] for meta in added if meta.number in self.store.handles]
+        for replaced in (handle for run in sources for handle in run):
+            if self._cancel.is_set() or len(made) < len(added):      # another compaction replaced some already
+                break
+            hand_over(replaced, made)
 
     def _write(self, partition: int, sources: list[Any], target_bytes: int, snapshots: list[int], horizon: int,
                **more: Any) -> CompactionResult:

@@ -53,7 +53,9 @@ class Options:
         "write buffer of all partitions together: the memtables being filled take a quarter of it, so that at most"
         " four of a partition are in memory (each has at least 256 KiB, whatever this says)")
     block_cache_bytes: int = _number(
-        256 * _MIB, 0, 64 * _TIB, "bytes", "memory for blocks of tables, their indexes and fingerprints included")
+        256 * _MIB, 0, 64 * _TIB, "bytes",
+        "memory for blocks of tables, their indexes and fingerprints included; what memtables leave unused of"
+        " memtable_bytes serves blocks too")
     max_open_tables: int = _number(1000, 16, 1_000_000, "files", "tables whose file and index are held open at most")
     block_bytes: int = _number(
         4 * _KIB, limits.MIN_BLOCK_BYTES, limits.MAX_BLOCK_BYTES, "bytes",
@@ -64,7 +66,7 @@ class Options:
         "larger values go to the value log, where compaction does not copy them")
     value_file_bytes: int = _number(256 * _MIB, 64 * _KIB, 64 << 30, "bytes", "size at which a value file is ended")
     log_segment_bytes: int = _number(16 * _MIB, 64 * _KIB, 1 << 30, "bytes", "size of a write-ahead log segment")
-    table_bytes: int = _number(64 * _MIB, 64 * _KIB, 4 << 30, "bytes", "size compaction aims at for a table")
+    table_bytes: int = _number(16 * _MIB, 64 * _KIB, 4 << 30, "bytes", "size compaction aims at for a table")
     level_ratio: int = _number(10, 2, 100, "", "how many times larger each level is than the one above")
     level_count: int = _number(
         7, limits.MIN_LEVELS, limits.MAX_LEVELS, "", "levels of a tree, level 0 (fresh tables) included")

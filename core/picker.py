@@ -80,12 +80,14 @@ class Shape:
 # ------------------------------------------------------------------ sizes and scores
 
 def base_bytes(options: Options) -> int:
-    """What level 0 brings at a time, and so the smallest base level that is worth a merge of its own.
+    """What level 0 brings at a time, about, and so the smallest base level that is worth a merge of its own.
 
-    Half of it or twice as much change nothing worth having; four times as much cost a fifth more
-    writing in uniform fills of 1.6 to 13 GB (simulated), since level 0 then merges into ever more.
+    A full memtable becomes a table of a quarter to four fifths of its size: nodes cost more in memory than
+    entries on disk, and LZ4 takes its part. Too large a base level costs more than too small a one: level 0
+    then merges with ever more, and until that is done readers look into every fresh table
+    (docs/decisions/0010-compaction-in-small-steps.md has the figures).
     """
-    return options.level0_compaction_count * options.memtable_capacity_bytes
+    return options.level0_compaction_count * options.memtable_capacity_bytes // 4
 
 
 def shape(levels: Levels, options: Options) -> Shape:

@@ -90,8 +90,8 @@ class LocalStore:
         self.engine = Engine(
             self.file_system, self.directory, partitions=self.manifest.partitions,
             memtable_bytes=options.memtable_capacity_bytes, cache_bytes=options.block_cache_bytes,
-            max_open_tables=options.max_open_tables, durability=DURABILITIES[options.durability],
-            value_threshold=options.value_threshold_bytes,
+            block_bytes=options.block_bytes, max_open_tables=options.max_open_tables,
+            durability=DURABILITIES[options.durability], value_threshold=options.value_threshold_bytes,
             value_file_bytes=options.value_file_bytes, log_segment_bytes=options.log_segment_bytes,
             next_file_number=tree.next_file_number, last_ts=tree.last_ts, gc_floor_ts=tree.gc_floor_ts)
         self._table_cache = doors.table_cache(self.engine)

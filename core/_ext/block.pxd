@@ -31,7 +31,6 @@ cdef enum:
     MAX_PAYLOAD_BYTES = 65535        # of a block with two entries or more: every start and length fits 16 bits
     MAX_KEY_BYTES = 131071           # 17 bits, as the prefix size has
     MAX_VALUE_BYTES = 1073741824     # keeps a block below what LZ4 takes at once
-    ENTRY_OVERHEAD_BYTES = 8         # descriptor and timestamp, as the builder estimates them
 
 cdef packed struct BlockHeader:
     uint32_t entry_count
@@ -41,7 +40,8 @@ cdef packed struct BlockHeader:
     uint8_t ts_width                 # 0..8 bytes for each timestamp delta
     uint8_t flags
     uint64_t ts_base
-    uint64_t reserved                # zero
+    uint32_t longest_suffix          # zero on disk, set by block_decode
+    uint32_t reserved                # zero
 
 # A borrowed entry: valid as long as the frame is.
 cdef struct BlockEntry:

@@ -74,13 +74,14 @@ cdef int block_decode(char *block, size_t size) noexcept nogil:
         return CORRUPTION
     offset = BLOCK_HEADER_BYTES + ((<uint64_t> block_prefix_size(block) + 3) & ~(<uint64_t> 3))
     offset += <uint64_t> header.entry_count * (4 + <uint64_t> header.ts_width)
-    if (header.ts_width > 8 or header.flags > 1 or header.reserved != 0 or header.payload_offset != offset
-            or offset + header.payload_size != size):
+    if (header.ts_width > 8 or header.flags > 1 or header.longest_suffix != 0 or header.reserved != 0
+            or header.payload_offset != offset or offset + header.payload_size != size):
         return CORRUPTION
     descriptors = <uint32_t *> block_descriptors(block)
     if header.entry_count == 1:          # its length may not fit 16 bits; the payload is all its own
         if descriptors[0] >> 18 > header.payload_size or (descriptors[0] & 0xFFFF) != (header.payload_size & 0xFFFF):
             return CORRUPTION
+        header.longest_suffix = descriptors[0] >> 18
         descriptors[0] &= <uint32_t> 0xFFFF0000
         return OK
     if header.payload_size > MAX_PAYLOAD_BYTES:
@@ -89,6 +90,8 @@ cdef int block_decode(char *block, size_t size) noexcept nogil:
         length = descriptors[i] & 0xFFFF
         if descriptors[i] >> 18 > length or start > MAX_PAYLOAD_BYTES:
             return CORRUPTION
+        if descriptors[i] >> 18 > header.longest_suffix:
+            header.longest_suffix = descriptors[i] >> 18
         descriptors[i] = (descriptors[i] & <uint32_t> 0xFFFF0000) | <uint32_t> start
         start += length
     return OK if start == header.payload_size else CORRUPTION
@@ -132,9 +135,23 @@ cdef int _grow_entries(BlockBuilder *builder) noexcept nogil:
     return status
 
 
+# How many bytes hold every number up to `largest`.
+cdef inline uint8_t _width(uint64_t largest) noexcept nogil:
+    cdef uint8_t width = 0
+    while largest != 0:
+        width += 1
+        largest >>= 8
+    return width
+
+
+cdef inline size_t _total_bytes(size_t prefix, size_t count, uint8_t ts_width, size_t payload) noexcept nogil:
+    return BLOCK_HEADER_BYTES + ((prefix + 3) & ~(<size_t> 3)) + count * (4 + <size_t> ts_width) + payload
+
+
 cdef int block_builder_add(BlockBuilder *builder, const char *key, size_t key_size, uint64_t ts, int kind,
                            const char *value, size_t value_size) noexcept nogil:
-    cdef size_t count = builder.count, prefix = key_size, start, payload, overhead
+    cdef uint8_t ts_width
+    cdef size_t count = builder.count, prefix = key_size, start, payload
     cdef BuilderEntry *entry
     cdef char *p
     if key_size > MAX_KEY_BYTES or value_size > MAX_VALUE_BYTES:
@@ -146,11 +163,12 @@ cdef int block_builder_add(BlockBuilder *builder, const char *key, size_t key_si
         prefix = common_prefix(builder.raw, key, prefix)
         start = builder.raw_size - count * prefix
         payload = start + key_size - prefix + value_size
-        overhead = count * ENTRY_OVERHEAD_BYTES
         if payload > MAX_PAYLOAD_BYTES:
             return 0
-        if (payload + overhead + ENTRY_OVERHEAD_BYTES > builder.target_bytes
-                and start + overhead >= builder.target_bytes // 2):
+        ts_width = _width((ts if ts > builder.max_ts else builder.max_ts)
+                          - (ts if ts < builder.min_ts else builder.min_ts))
+        if (_total_bytes(prefix, count + 1, ts_width, payload) > builder.target_bytes
+                and _total_bytes(prefix, count, ts_width, start) >= builder.target_bytes // 2):
             return 0
     if count == builder.capacity and _grow_entries(builder) < 0:
         return NO_MEMORY
@@ -178,20 +196,16 @@ cdef int block_builder_add(BlockBuilder *builder, const char *key, size_t key_si
 
 cdef int block_builder_finish(BlockBuilder *builder, const char **data, size_t *size) noexcept nogil:
     cdef size_t count = builder.count, prefix = builder.prefix_size, i, length
-    cdef size_t payload = builder.raw_size - count * prefix, total
+    cdef size_t payload = builder.raw_size - count * prefix
     cdef size_t padded = (prefix + 3) & ~(<size_t> 3)
-    cdef uint64_t range_ts = builder.max_ts - builder.min_ts
+    cdef uint8_t ts_width = _width(builder.max_ts - builder.min_ts)
+    cdef size_t total = _total_bytes(prefix, count, ts_width, payload)
     cdef BuilderEntry *entry
     cdef BlockHeader *header
     cdef uint32_t *descriptors
     cdef const char *source = builder.raw
     cdef char *ts_at
     cdef char *target
-    cdef uint8_t ts_width = 0
-    while range_ts != 0:
-        ts_width += 1
-        range_ts >>= 8
-    total = BLOCK_HEADER_BYTES + padded + count * (4 + ts_width) + payload
     # 8 bytes more: timestamps are stored as whole words, of which the next store overwrites the rest
     if _grow(&builder.finished, &builder.finished_capacity, total + 8) < 0:
         return NO_MEMORY
@@ -203,6 +217,7 @@ cdef int block_builder_finish(BlockBuilder *builder, const char **data, size_t *
     header.flags = <uint8_t> (prefix >> 16)
     header.ts_width = ts_width
     header.ts_base = builder.min_ts
+    header.longest_suffix = 0
     header.reserved = 0
     target = builder.finished + BLOCK_HEADER_BYTES
     if padded:

@@ -1,11 +1,8 @@
 """Block cache: one byte budget, second chance, and lookups that take no lock."""
 
-def poison_freed_frames(enabled: bool) -> None:
-    """Overwrites frames before they are freed, so that a use after it shows. For tests; off by default."""
-
 class CacheProbe:
     """A cache with a guard and one array of slots of its own, for tests."""
-    def __init__(self, budget: int, slot_count: int) -> None: ...
+    def __init__(self, budget: int, slot_count: int, block_bytes: int = 4096) -> None: ...
     @property
     def slot_count(self) -> int: ...
     def insert(self, index: int, data: bytes) -> bytes:
@@ -18,14 +15,18 @@ class CacheProbe:
         """Unlinks the frames of `count` slots from `start` on."""
     def charge(self, size: int) -> None:
         """Takes memory outside frames from the budget; negative gives back."""
+    def set_budget(self, budget: int) -> None:
+        """From now on so many bytes."""
     def synchronize(self) -> None:
         """Frees every evicted frame that nobody holds."""
-    @staticmethod
-    def frame_charge(size: int) -> int:
+    def frame_charge(self, size: int) -> int:
         """What a frame of `size` bytes takes from the budget."""
     @property
     def used(self) -> int:
         """Bytes taken from the budget."""
+    @property
+    def pool_bytes(self) -> int:
+        """Memory that pooled frames have from the system."""
     @property
     def inserts(self) -> int:
         """Frames published so far."""

@@ -21,28 +21,31 @@ release); a reader that still could would publish new frames into slots that are
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from .census cimport FRAME, count_birth, count_death
+from .frames cimport (FRAME_CHUNK_BYTES, Frame, frame_new, frame_pool_free, frame_pool_new, frame_release,
+                      frame_retain, frame_touch)
 from .guard cimport (Guard, guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_synchronize)
-from .platform cimport (add_u32, load_ptr, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, relaxed_u32,
-                        set_relaxed_u32, store_ptr, sub_u32)
+from .platform cimport (load_ptr, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, prefetch, relaxed_u32,
+                        set_relaxed_u32, store_ptr)
 
 cdef enum:
-    ALLOCATION_BYTES = 16            # what malloc keeps beside each piece, about
-    FRAME_BYTES_MAX = 0x7FFFFFFF     # `size` and `charge` have 32 bits
-    POISON = 0xDB
-
-cdef bint _poison = False            # constant after test setup
+    POOL_MIN_BUDGET = 33554432       # a smaller cache would feel that pools grow by chunks of 2 MiB
+    POOL_MAX_BLOCK_BYTES = 65536
 
 
-cdef Cache *cache_new(uint64_t budget, Guard *guard) noexcept nogil:
+cdef Cache *cache_new(uint64_t budget, Guard *guard, size_t block_bytes) noexcept nogil:
     cdef Cache *cache = <Cache *> calloc(1, sizeof(Cache))
     if cache == NULL:
         return NULL
+    if budget >= POOL_MIN_BUDGET and block_bytes <= POOL_MAX_BLOCK_BYTES:
+        cache.pool = frame_pool_new(block_bytes)
+        if cache.pool == NULL:
+            free(cache)
+            return NULL
     mutex_init(&cache.mutex)
     cache.guard = guard
     cache.budget = budget
@@ -52,37 +55,9 @@ cdef Cache *cache_new(uint64_t budget, Guard *guard) noexcept nogil:
 cdef void cache_free(Cache *cache) noexcept nogil:
     if cache == NULL:
         return
+    frame_pool_free(cache.pool)
     mutex_destroy(&cache.mutex)
     free(cache)
-
-
-cdef Frame *frame_new(size_t size) noexcept nogil:
-    cdef Frame *frame
-    if size > <size_t> FRAME_BYTES_MAX:
-        return NULL
-    frame = <Frame *> malloc(sizeof(Frame) + size)
-    if frame == NULL:
-        return NULL
-    memset(frame, 0, sizeof(Frame))
-    frame.references = 1
-    frame.size = <uint32_t> size
-    frame.charge = <uint32_t> (size + sizeof(Frame) + ALLOCATION_BYTES)
-    count_birth(FRAME)
-    return frame
-
-
-cdef Frame *frame_retain(Frame *frame) noexcept nogil:
-    add_u32(&frame.references, 1)
-    return frame
-
-
-cdef void frame_release(Frame *frame) noexcept nogil:
-    if frame == NULL or sub_u32(&frame.references, 1) != 1:
-        return
-    if _poison:
-        memset(frame.data, POISON, frame.size)
-    free(frame)
-    count_death(FRAME)
 
 
 cdef void _release_deferred(void *frame) noexcept nogil:
@@ -124,6 +99,8 @@ cdef void _evict(Cache *cache, Frame *newest, Frame **chain) noexcept nogil:
         else:
             _unlink(cache, frame, chain)
             cache.evictions += 1
+    if cache.hand != NULL:
+        prefetch(cache.hand)             # the next insert looks at it first
 
 
 # Drops the ring's reference of each frame once no reader can be about to retain it. Not under the
@@ -139,9 +116,10 @@ cdef void _release_chain(Cache *cache, Frame *frame) noexcept nogil:
 cdef Frame *cache_insert(Cache *cache, Frame **slot, Frame *frame) noexcept nogil:
     cdef Frame *present
     cdef Frame *chain = NULL
-    if frame.charge > cache.budget:
-        return frame                 # could never stay: it remains the caller's own
     mutex_lock(&cache.mutex)
+    if frame.charge > cache.budget:
+        mutex_unlock(&cache.mutex)
+        return frame                 # could never stay: it remains the caller's own
     present = slot[0]
     if present != NULL:
         frame_retain(present)        # the ring's reference cannot go while we hold the mutex
@@ -181,6 +159,15 @@ cdef void cache_drop(Cache *cache, Frame **slots, size_t count) noexcept nogil:
     _release_chain(cache, chain)
 
 
+cdef void cache_set_budget(Cache *cache, uint64_t budget) noexcept nogil:
+    cdef Frame *chain = NULL
+    mutex_lock(&cache.mutex)
+    cache.budget = budget
+    _evict(cache, NULL, &chain)
+    mutex_unlock(&cache.mutex)
+    _release_chain(cache, chain)
+
+
 cdef void cache_charge(Cache *cache, int64_t bytes) noexcept nogil:
     cdef Frame *chain = NULL
     mutex_lock(&cache.mutex)
@@ -192,12 +179,6 @@ cdef void cache_charge(Cache *cache, int64_t bytes) noexcept nogil:
 
 # ---- what tests see ------------------------------------------------------------------------------
 
-def poison_freed_frames(bint enabled):
-    """Overwrites frames before they are freed, so that a use after it shows. For tests; off by default."""
-    global _poison
-    _poison = enabled
-
-
 cdef class CacheProbe:
     """A cache with a guard and one array of slots of its own, for tests."""
     cdef Guard *guard
@@ -205,11 +186,11 @@ cdef class CacheProbe:
     cdef Frame **slots
     cdef readonly size_t slot_count
 
-    def __cinit__(self, uint64_t budget, size_t slot_count):
+    def __cinit__(self, uint64_t budget, size_t slot_count, size_t block_bytes=4096):
         self.slot_count = slot_count
         self.guard = guard_new()
         self.slots = <Frame **> calloc(slot_count + 1, sizeof(Frame *))
-        self.cache = cache_new(budget, self.guard)
+        self.cache = cache_new(budget, self.guard, block_bytes)
         if self.guard == NULL or self.slots == NULL or self.cache == NULL:
             raise MemoryError()
 
@@ -231,7 +212,7 @@ cdef class CacheProbe:
         cdef const char *source = data
         cdef size_t size = len(data)
         self._check(index)
-        frame = frame_new(size)
+        frame = frame_new(self.cache.pool, size)
         if frame == NULL:
             raise MemoryError()
         with nogil:
@@ -277,20 +258,35 @@ cdef class CacheProbe:
         with nogil:
             cache_charge(self.cache, size)
 
+    def set_budget(self, uint64_t budget):
+        """From now on so many bytes."""
+        with nogil:
+            cache_set_budget(self.cache, budget)
+
     def synchronize(self):
         """Frees every evicted frame that nobody holds."""
         with nogil:
             guard_synchronize(self.guard)
 
-    @staticmethod
-    def frame_charge(size_t size):
+    def frame_charge(self, size_t size):
         """What a frame of `size` bytes takes from the budget."""
-        return size + sizeof(Frame) + ALLOCATION_BYTES
+        cdef Frame *frame = frame_new(self.cache.pool, size)
+        if frame == NULL:
+            raise MemoryError()
+        try:
+            return frame.charge
+        finally:
+            frame_release(frame)
 
     @property
     def used(self):
         """Bytes taken from the budget."""
         return self.cache.used
+
+    @property
+    def pool_bytes(self):
+        """Memory that pooled frames have from the system."""
+        return self.cache.pool.chunk_count * FRAME_CHUNK_BYTES if self.cache.pool != NULL else 0
 
     @property
     def inserts(self):
@@ -343,7 +339,7 @@ cdef class CacheProbe:
                 if frame == NULL:
                     misses += 1
                     hold = True
-                    frame = frame_new(frame_words * sizeof(uint64_t))
+                    frame = frame_new(self.cache.pool, frame_words * sizeof(uint64_t))
                     if frame == NULL:
                         guard_exit(self.guard, token)
                         break

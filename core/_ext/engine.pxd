@@ -57,6 +57,7 @@ cdef class Engine:
     cdef Log *log
     cdef uint32_t partition_count
     cdef uint64_t memtable_bytes                 # capacity of one memtable
+    cdef uint64_t cache_bytes                    # what the cache has when all memtables are in use
     cdef uint64_t log_segment_bytes
     cdef int durability
     cdef size_t value_threshold
@@ -94,7 +95,8 @@ cdef class Engine:
     cdef mutex_t work_mutex
     cdef condition_t work_condition
     cdef uint32_t work
-    cdef int _replace_view(self, View *view) noexcept nogil
+    cdef void _replace_view(self, View *view) noexcept nogil
+    cdef void _lend_unused_memory(self) noexcept nogil
     cdef int _rotate(self, uint32_t partition, uint64_t capacity) noexcept nogil
     cdef int _make_room(self, uint32_t partition, size_t bytes_needed, bint may_wait) noexcept nogil
     cdef int _room_for_batch(self, const char *payload, size_t size, bint may_wait) noexcept nogil

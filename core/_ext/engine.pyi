@@ -8,8 +8,9 @@ class Engine:
     """Commits and reads; keyspaces, transactions and feeds hold it. Not usable before recover()."""
 
     def __new__(cls, file_system: FileSystem, directory: str, *, partitions: int, memtable_bytes: int,
-                cache_bytes: int, max_open_tables: int, durability: int, value_threshold: int, value_file_bytes: int,
-                log_segment_bytes: int, next_file_number: int, last_ts: int, gc_floor_ts: int) -> Self: ...
+                cache_bytes: int, block_bytes: int, max_open_tables: int, durability: int, value_threshold: int,
+                value_file_bytes: int, log_segment_bytes: int, next_file_number: int, last_ts: int,
+                gc_floor_ts: int) -> Self: ...
     @property
     def file_system(self) -> FileSystem:
         """Where its files are."""

@@ -18,7 +18,7 @@ from libc.string cimport memcpy
 
 from .batch cimport Operation, operation_get
 from .block cimport KIND_POINTER, KIND_RANGE_DELETE
-from .cache cimport cache_free, cache_new
+from .cache cimport cache_free, cache_new, cache_set_budget
 from .files cimport FileSystem
 from .guard cimport guard_defer, guard_free, guard_new, guard_synchronize
 from .hashing cimport key_hash
@@ -66,14 +66,14 @@ cdef int _replay(void *context, uint64_t segment, uint64_t commit_ts, const char
 @cython.no_gc_clear                  # its end needs the file system, also inside a dying cycle
 cdef class Engine:
     def __cinit__(self, FileSystem file_system not None, str directory not None, *, uint32_t partitions,
-                  uint64_t memtable_bytes, uint64_t cache_bytes, uint32_t max_open_tables, int durability,
-                  size_t value_threshold, uint64_t value_file_bytes, uint64_t log_segment_bytes,
+                  uint64_t memtable_bytes, uint64_t cache_bytes, size_t block_bytes, uint32_t max_open_tables,
+                  int durability, size_t value_threshold, uint64_t value_file_bytes, uint64_t log_segment_bytes,
                   uint64_t next_file_number, uint64_t last_ts, uint64_t gc_floor_ts):
         cdef uint32_t i
         cdef View *view
         cdef bytes path = directory.encode()
         self.file_system, self.directory = file_system, directory
-        self.partition_count, self.memtable_bytes = partitions, memtable_bytes
+        self.partition_count, self.memtable_bytes, self.cache_bytes = partitions, memtable_bytes, cache_bytes
         self.log_segment_bytes, self.durability, self.value_threshold = log_segment_bytes, durability, value_threshold
         self.fork_counter = phantomdb_fork_counter()
         self.fork_stamp = self.fork_counter[0]
@@ -90,7 +90,7 @@ cdef class Engine:
         condition_init(&self.work_condition)
         self.guard = guard_new()
         if self.guard != NULL:
-            self.cache = cache_new(cache_bytes, self.guard)
+            self.cache = cache_new(cache_bytes, self.guard, block_bytes)
         if self.cache != NULL:
             self.tables = table_cache_new(self.cache, self.guard, &file_system.handle, max_open_tables)
         if self.tables == NULL:
@@ -146,12 +146,25 @@ cdef class Engine:
 
     # ---------------------------------------------------------------- commit
 
-    cdef int _replace_view(self, View *view) noexcept nogil:
+    cdef void _replace_view(self, View *view) noexcept nogil:
         """Commit lock held. Readers of the old view may still be inside the guard."""
         cdef View *old = self.view
         store_ptr(<void **> &self.view, view)
         guard_defer(self.guard, _free_view, old, 1 << 16)
-        return 0
+        self._lend_unused_memory()
+
+    cdef void _lend_unused_memory(self) noexcept nogil:
+        """Commit lock held. What memtables may take and do not is the cache's for now."""
+        cdef uint64_t unused = self.memtable_bytes * MAX_MEMTABLES * self.partition_count
+        cdef uint64_t taken
+        cdef uint32_t i, j
+        if self.cache_bytes == 0:                           # a cache was not wanted
+            return
+        for i in range(self.partition_count):
+            for j in range(self.view.partitions[i].memtable_count):
+                taken = self.view.partitions[i].memtables[j].capacity
+                unused -= min(taken, unused)                # recovery may make larger ones
+        cache_set_budget(self.cache, self.cache_bytes + unused)
 
     cdef int _rotate(self, uint32_t partition, uint64_t capacity) noexcept nogil:
         """Commit lock held: the active memtable becomes immutable, a fresh one takes the writes."""

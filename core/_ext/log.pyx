@@ -220,9 +220,7 @@ cdef int log_wait_durable(Log *log, uint64_t lsn) noexcept nogil:
     cdef int status = 0
     if load_u64(&log.durable_lsn) >= lsn:        # whatever failed later: others may see this commit already
         return 0
-    if load_u32(&log.failed):
-        return _fail_stopped(log)
-    mutex_lock(&log.mutex)
+    mutex_lock(&log.mutex)           # `failed` may be asked only together with durable_lsn, which may have moved
     if lsn > log.end_lsn:
         status = fail(INVALID, "nothing has been logged at that position yet", log.pool.directory, lsn)
     while status == 0 and log.durable_lsn < lsn:

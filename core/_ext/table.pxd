@@ -15,9 +15,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 
-from .cache cimport Cache, Frame
+from .cache cimport Cache
 from .cursor cimport Found, RangeTombstone
 from .files cimport FileHandle, FileSystemHandle
+from .frames cimport Frame
 from .guard cimport Guard
 from .platform cimport add_u64, mutex_t
 from .table_format cimport TableFooter

@@ -9,7 +9,8 @@ class TableCacheHandle:
     """Bounds how many tables are open and how much of them is cached."""
 
     @staticmethod
-    def create(file_system: FileSystem, cache_bytes: int = ..., open_tables: int = 256) -> TableCacheHandle:
+    def create(file_system: FileSystem, cache_bytes: int = ..., open_tables: int = 256,
+               block_bytes: int = 4096) -> TableCacheHandle:
         """A table cache with a block cache of its own, apart from any database: for tools and tests."""
     def statistics(self) -> dict[str, int]:
         """Counters since the start, and what is open and cached now."""

@@ -27,10 +27,11 @@ from libc.string cimport memcpy, strlen
 
 from .block cimport (BlockEntry, BlockHeader, block_descriptors, block_entry, block_prefix, block_prefix_size, block_ts,
                      equal_bytes)
-from .cache cimport Cache, Frame, cache_free, cache_insert, cache_new, frame_release, frame_touch
+from .cache cimport Cache, cache_free, cache_insert, cache_new
 from .census cimport TABLE, count_birth, count_death
 from .cursor cimport Found
 from .files cimport FileSystem, FileSystemHandle, fs_unlink
+from .frames cimport Frame, frame_release, frame_touch
 from .guard cimport Guard, guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_synchronize
 from .hashing cimport key_hash
 from .platform cimport (add_u32, load_ptr, lowest_bit, match16_u32, mutex_destroy, mutex_init, mutex_lock, mutex_unlock,
@@ -407,11 +408,12 @@ cdef class TableCacheHandle:
         return self
 
     @staticmethod
-    def create(FileSystem file_system not None, uint64_t cache_bytes=32 << 20, uint32_t open_tables=256):
+    def create(FileSystem file_system not None, uint64_t cache_bytes=32 << 20, uint32_t open_tables=256,
+               size_t block_bytes=4096):
         """A table cache with a block cache of its own, apart from any database: for tools and tests."""
         cdef TableCacheHandle self = TableCacheHandle.__new__(TableCacheHandle)
         cdef Guard *guard = guard_new()
-        cdef Cache *cache = cache_new(cache_bytes, guard)
+        cdef Cache *cache = cache_new(cache_bytes, guard, block_bytes)
         self.tables = table_cache_new(cache, guard, &file_system.handle, open_tables)
         if guard == NULL or cache == NULL or self.tables == NULL:
             table_cache_free(self.tables)

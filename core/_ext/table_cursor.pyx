@@ -22,24 +22,27 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from .block cimport BlockEntry, BlockHeader, block_descriptors, block_entry, block_prefix, block_prefix_size, block_seek
-from .cache cimport Frame, cache_insert, frame_release, frame_retain, frame_touch
+from .cache cimport cache_insert
 from .census cimport TABLE_CURSOR, count_birth, count_death
 from .cursor cimport Cursor, compare_keys
 from .files cimport file_pread_exact
+from .frames cimport Frame, frame_release, frame_retain, frame_touch
 from .guard cimport guard_enter, guard_exit
-from .platform cimport get_u32, load_ptr
+from .platform cimport get_u32, load_ptr, prefetch
 from .status cimport CORRUPTION, NO_MEMORY, NO_OFFSET, OK, fail, raise_status
-from .table cimport (Table, TableHandle, TableReader, count_block_read, table_open_reader, table_release, table_retain)
+from .table cimport (Table, TableHandle, TableReader, count_block_read, table_open_reader)
 from .table_format cimport INDEX_KEY_BYTES, Buffer, buffer_free, buffer_reserve
 from .table_reader cimport reader_read_block, reader_release, reader_unpack_block
 
 cdef enum:
-    MAX_SUFFIX_BYTES = 16384         # suffix sizes have 14 bits
+    COPIED_AT_A_TIME = 16
+    LINE_BYTES = 64
+    PREFETCHED_BYTES = 4096          # of a block
 
 
 cdef struct TablesCursor:
     Cursor row                       # first, so that a TablesCursor * is a Cursor *
-    Table **tables
+    Table **tables                   # borrowed, the array and what it points to
     size_t count
     size_t position                  # of the table whose reader is open
     TableReader *reader              # NULL: none
@@ -153,7 +156,7 @@ cdef int _enter_block(TablesCursor *cursor, uint32_t number) noexcept nogil:
     if header.entry_count == 0:
         status = _damaged(cursor, "a data block is empty", number)
     else:
-        status = buffer_reserve(&cursor.key, <size_t> cursor.prefix_size + MAX_SUFFIX_BYTES)
+        status = buffer_reserve(&cursor.key, <size_t> cursor.prefix_size + header.longest_suffix + COPIED_AT_A_TIME)
     if status < 0:
         frame_release(frame)
         return status
@@ -175,8 +178,8 @@ cdef int _enter_block(TablesCursor *cursor, uint32_t number) noexcept nogil:
 # Most suffixes are short: where 16 bytes can be read, a copy of constant size spares the call.
 cdef inline void _copy_suffix(TablesCursor *cursor, const char *suffix, uint32_t size) noexcept nogil:
     cdef char *target = cursor.key.data + cursor.prefix_size
-    if size <= 16 and suffix + 16 <= cursor.payload + cursor.payload_size:
-        memcpy(target, suffix, 16)       # the key buffer has room for it
+    if size <= COPIED_AT_A_TIME and suffix + COPIED_AT_A_TIME <= cursor.payload + cursor.payload_size:
+        memcpy(target, suffix, COPIED_AT_A_TIME)             # the key buffer has room for it
     else:
         memcpy(target, suffix, size)
 
@@ -290,6 +293,17 @@ cdef int _find_block(TablesCursor *cursor, const char *key, size_t key_size, uin
     return OK
 
 
+# A search jumps about in the block, each jump a wait for memory, and what follows reads it line by line: to
+# fetch all lines at once costs little more than one.
+cdef inline void _prefetch_block(const Frame *frame) noexcept nogil:
+    cdef size_t at = LINE_BYTES, end = frame.size
+    if end > PREFETCHED_BYTES:
+        end = PREFETCHED_BYTES
+    while at < end:
+        prefetch(frame.data + at)
+        at += LINE_BYTES
+
+
 # 1: stands on the first entry of the open table with a key >= `key`. 0: it has none.
 cdef int _seek_in_table(TablesCursor *cursor, const char *key, size_t key_size) noexcept nogil:
     cdef uint32_t number = 0, index
@@ -298,6 +312,7 @@ cdef int _seek_in_table(TablesCursor *cursor, const char *key, size_t key_size) 
         status = _enter_block(cursor, number)
         if status < 0:
             break
+        _prefetch_block(cursor.frame)
         index = block_seek(cursor.frame.data, key, key_size)
         if index < cursor.entry_count:
             return _show(cursor, index)
@@ -382,11 +397,7 @@ cdef int _previous(Cursor *self) noexcept nogil:
 
 cdef void _free(Cursor *self) noexcept nogil:
     cdef TablesCursor *cursor = <TablesCursor *> self
-    cdef size_t i
     _close_table(cursor)
-    for i in range(cursor.count):
-        table_release(cursor.tables[i])
-    free(cursor.tables)
     buffer_free(&cursor.key)
     buffer_free(&cursor.window)
     free(cursor)
@@ -395,15 +406,10 @@ cdef void _free(Cursor *self) noexcept nogil:
 
 cdef Cursor *tables_cursor(Table **tables, size_t count, uint32_t fill_cache, size_t readahead_bytes) noexcept nogil:
     cdef TablesCursor *cursor = <TablesCursor *> calloc(1, sizeof(TablesCursor))
-    cdef size_t i
-    if cursor != NULL:
-        cursor.tables = <Table **> malloc((count + 1) * sizeof(Table *))
-    if cursor == NULL or cursor.tables == NULL:
-        free(cursor)
+    if cursor == NULL:
         fail(NO_MEMORY, "no memory for a cursor", NULL, <uint64_t> NO_OFFSET)
         return NULL
-    for i in range(count):
-        cursor.tables[i] = table_retain(tables[i])
+    cursor.tables = tables
     cursor.count = count
     cursor.fill_left = fill_cache
     cursor.readahead_bytes = readahead_bytes
@@ -429,29 +435,27 @@ cdef class TableScan:
     Each move returns (key, ts, kind, value), or None when there is nothing.
     """
     cdef Cursor *cursor
-    cdef tuple _tables
+    cdef Table **array
+    cdef tuple _tables                   # keeps those in `array`
 
     def __cinit__(self, tables, uint32_t fill_cache=0, size_t readahead_bytes=0):
-        cdef Table **array
         cdef TableHandle handle
         cdef size_t i = 0
         self._tables = tuple(tables)
-        array = <Table **> malloc((len(self._tables) + 1) * sizeof(Table *))
-        if array == NULL:
+        self.array = <Table **> malloc((len(self._tables) + 1) * sizeof(Table *))
+        if self.array == NULL:
             raise MemoryError
-        try:
-            for handle in self._tables:
-                array[i] = handle.table
-                i += 1
-            self.cursor = tables_cursor(array, i, fill_cache, readahead_bytes)
-        finally:
-            free(array)
+        for handle in self._tables:
+            self.array[i] = handle.table
+            i += 1
+        self.cursor = tables_cursor(self.array, i, fill_cache, readahead_bytes)
         if self.cursor == NULL:
             raise_status(NO_MEMORY)
 
     def __dealloc__(self):
         if self.cursor != NULL:
             self.cursor.free(self.cursor)
+        free(self.array)
 
     cdef object _entry(self, int moved):
         if moved < 0:

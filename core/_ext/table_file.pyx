@@ -17,9 +17,9 @@ from libc.string cimport memcpy, memset
 
 from .block cimport (KIND_DELETE, KIND_POINTER, BlockEntry, BlockHeader, block_entries, block_entry, block_prefix,
                      block_prefix_size, block_ts)
-from .cache cimport Frame, frame_release
 from .cursor cimport RangeTombstone, compare_keys
 from .files cimport FileSystem
+from .frames cimport Frame, frame_release
 from .hashing cimport key_hash
 from .platform cimport get_u32
 from .status cimport CORRUPTION, NO_MEMORY, OK, fail, raise_status

@@ -2,9 +2,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stddef cimport size_t
 
-from .cache cimport Cache, Frame
+from .cache cimport Cache
 from .cursor cimport RangeTombstone
 from .files cimport FileSystemHandle
+from .frames cimport Frame
 from .table cimport TableReader
 
 # Opens and checks everything but the blocks. `cache`: where blocks go and memory is charged, or NULL.

@@ -13,14 +13,16 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
+from posix.mman cimport MADV_HUGEPAGE, madvise
 
 from .batch cimport varint_get
 from .block cimport BlockHeader, block_decode
-from .cache cimport Cache, Frame, cache_charge, cache_drop, frame_new, frame_release
+from .cache cimport Cache, cache_charge, cache_drop
 from .census cimport TABLE_READER, count_birth, count_death
 from .compression cimport lz4_decompress
 from .cursor cimport RangeTombstone
 from .files cimport OPEN_READ, FileSystemHandle, file_close, file_pread_exact, file_size, fs_open
+from .frames cimport Frame, frame_new, frame_release
 from .hashing cimport crc32c
 from .platform cimport add_u32, get_u32, get_u64, sub_u32
 from .status cimport CORRUPTION, NEWER_FORMAT, NO_MEMORY, NO_OFFSET, OK, fail, raise_status
@@ -34,6 +36,7 @@ cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **out, size_t alignment, size_t size) noexcept
 
 cdef enum:
+    HUGE_PAGE_BYTES = 2097152
     STACK_BYTES = 16384              # blocks up to this size are read without an allocation
 
 
@@ -80,7 +83,7 @@ cdef int reader_unpack_block(TableReader *reader, uint32_t number, const char *s
     cdef int status = _check_piece(reader, stored, size, offset, &raw_size)
     if status < 0:
         return status
-    frame = frame_new(raw_size)
+    frame = frame_new(reader.cache.pool if reader.cache != NULL else NULL, raw_size)
     if frame == NULL:
         return _no_memory(reader)
     status = _unpack_piece(reader, stored, size, offset, frame.data, raw_size)
@@ -227,9 +230,11 @@ cdef int _read_buckets(TableReader *reader) noexcept nogil:
     cdef uint32_t raw_size = 0
     cdef void *memory = NULL
     cdef int status
-    if posix_memalign(&memory, 64, size) != 0:
+    if posix_memalign(&memory, HUGE_PAGE_BYTES if size >= HUGE_PAGE_BYTES else 64, size) != 0:
         return _no_memory(reader)
     reader.buckets = <uint32_t *> memory
+    if size >= HUGE_PAGE_BYTES:          # advice only: a random probe then needs no walk through page tables
+        madvise(memory, size & ~(<size_t> HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE)
     status = file_pread_exact(reader.file, memory, size, at)
     if status >= 0:
         status = _check_piece(reader, <const char *> memory, size, at, &raw_size)

@@ -148,10 +148,11 @@ cdef inline bint _in_bounds(const Table *table, const char *key, size_t key_size
             and compare_keys(key, key_size, table.largest, table.largest_size) <= 0)
 
 
-cdef Table *_table_of_level(const Level *level, const char *key, size_t key_size) noexcept nogil:
-    """The one table of the level whose bounds include `key`, or NULL."""
-    cdef uint32_t low = 0, high = level.count, middle
-    cdef Table *table
+cdef inline uint32_t _first_ending_from(const Level *level, uint32_t low, const char *key,
+                                        size_t key_size) noexcept nogil:
+    """The first table of the level, `low` or after it, that does not end before `key`; or the level's count."""
+    cdef uint32_t high = level.count, middle
+    cdef const Table *table
     while low < high:
         middle = (low + high) >> 1
         table = level.tables[middle]
@@ -159,6 +160,13 @@ cdef Table *_table_of_level(const Level *level, const char *key, size_t key_size
             low = middle + 1
         else:
             high = middle
+    return low
+
+
+cdef Table *_table_of_level(const Level *level, const char *key, size_t key_size) noexcept nogil:
+    """The one table of the level whose bounds include `key`, or NULL."""
+    cdef uint32_t low = _first_ending_from(level, 0, key, key_size)
+    cdef Table *table
     if low == level.count:
         return NULL
     table = level.tables[low]
@@ -399,17 +407,13 @@ cdef int _level_source(Level *level, const char *start, size_t start_size, const
                        uint32_t fill_cache, size_t readahead_bytes, Cursor **out, size_t *count) noexcept nogil:
     """One cursor over the tables of the level that meet the range."""
     cdef uint32_t first = 0, last = level.count
-    cdef Table *table
-    while first < last:
-        table = level.tables[first]
-        if start == NULL or compare_keys(table.largest, table.largest_size, start, start_size) >= 0:
-            break
-        first += 1
-    while last > first:
-        table = level.tables[last - 1]
-        if stop == NULL or compare_keys(table.smallest, table.smallest_size, stop, stop_size) < 0:
-            break
-        last -= 1
+    if start != NULL:
+        first = _first_ending_from(level, 0, start, start_size)
+    if stop != NULL:
+        last = _first_ending_from(level, first, stop, stop_size)
+        if last < level.count and compare_keys(level.tables[last].smallest, level.tables[last].smallest_size,
+                                               stop, stop_size) < 0:
+            last += 1
     if first == last:
         return 0
     return _add_source(tables_cursor(level.tables + first, last - first, fill_cache, readahead_bytes), out, count)

@@ -28,8 +28,8 @@ LEFT_OPEN = {
         import gc
         from phantomdb.core.filesystems import MemoryFileSystem
         def leave(i):
-            dying = phantomdb.open("/db", file_system=MemoryFileSystem())
-            dying.kv.write([(b"%04d" % j, b"value" * 30) for j in range(2000)])
+            dying = phantomdb.open("/db", file_system=MemoryFileSystem(), memtable_bytes=1 << 20)
+            dying.kv.write([(b"%04d" % j, b"value" * 30) for j in range(600)])
             dying.flush()
             txn = dying.transaction()
             txn.kv.put(b"other", b"value")
@@ -54,9 +54,9 @@ LEFT_OPEN = {
             except phantomdb.PhantomError as error:
                 cycle = [error]                  # whose traceback knows the half-open database
                 cycle.append(cycle)
-        for i in range(25):
+        for i in range(12):
             leave(i)
-            fail(i)
+            fail(2 * i)
             gc.collect()""",
     "a thread that writes": """
         import threading, time
@@ -108,8 +108,9 @@ def run(directory: Path, *, left_open: str = "", ending: str = "",
         db = phantomdb.open(directory, durability=sys.argv[2], **{options!r})
         db.kv.put(b"key", b"value")
         """).format(options=SMALL) + textwrap.dedent(left_open) + "\n" + ending + "\n"
+    environment = {**os.environ, "MALLOC_PERTURB_": "85"}         # what is used after it was freed shall not work
     return subprocess.run([sys.executable, "-X", "dev", "-c", code, str(directory), durability], text=True,
-                          capture_output=True, timeout=TIMEOUT_S, check=False)
+                          env=environment, capture_output=True, timeout=TIMEOUT_S, check=False)
 
 
 @pytest.mark.parametrize("left_open", LEFT_OPEN)

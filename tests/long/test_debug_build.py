@@ -62,7 +62,9 @@ def test_a_census_sees_what_is_alive(tmp_path: Path) -> None:
                      "read_set", "write_set", "log", "value_log", "open_file"):
             assert alive[kind] > 0, kind
     """
-    subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(build("debug"))}, check=True)
+    # not in the project's folder, where `python -c` would find the package in place
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True,
+                   env={**os.environ, "PYTHONPATH": str(build("debug"))})
 
 
 def test_address_sanitizer_finds_nothing(tmp_path: Path) -> None:

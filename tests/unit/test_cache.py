@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phantomdb.core._ext.cache import CacheProbe, poison_freed_frames
+from phantomdb.core._ext.cache import CacheProbe
+from phantomdb.core._ext.frames import poison_freed_frames
 
 FRAME = 1000
-CHARGE = CacheProbe.frame_charge(FRAME)
+CHARGE = CacheProbe(0, 1).frame_charge(FRAME)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +144,7 @@ def test_against_model(steps: list[tuple[str, int]]) -> None:
 
 def test_no_frame_is_freed_under_a_reader() -> None:
     words = 32
-    cache = CacheProbe(CacheProbe.frame_charge(words * 8) * 20, 64)
+    cache = CacheProbe(CacheProbe(0, 1).frame_charge(words * 8) * 20, 64)
     results: list[tuple[int, int, int]] = []
 
     def work(seed: int) -> None:
@@ -160,3 +161,56 @@ def test_no_frame_is_freed_under_a_reader() -> None:
     cache.drop(0, 64)
     assert cache.used == 0
     cache.synchronize()
+
+
+POOLED = 64 << 20                    # a budget from which frames of about a block's size are pooled
+
+
+def test_pooled_frames_hold_their_bytes_and_the_budget() -> None:
+    cache = CacheProbe(POOLED, 40_000, 4096)
+    for number in range(40_000):
+        data = number.to_bytes(4, "big") * (1000 + number % 24)
+        assert cache.insert(number, data) == data
+    assert cache.evictions > 20_000
+    assert POOLED - 5000 < cache.used <= POOLED
+    cache.synchronize()
+    assert cache.pool_bytes <= POOLED + (4 << 20)
+    for number in range(40_000):
+        assert cache.get(number) in (None, number.to_bytes(4, "big") * (1000 + number % 24))
+    cache.drop(0, 40_000)
+    cache.synchronize()
+    assert cache.used == 0
+    assert cache.pool_bytes <= 2 << 20           # one chunk stays
+
+
+def test_frames_of_unusual_size_are_not_pooled() -> None:
+    cache = CacheProbe(POOLED, 3, 4096)
+    for number, size in enumerate((100, 2000, 5000)):
+        cache.insert(number, b"x" * size)
+    assert cache.pool_bytes == 0
+    assert 7100 < cache.used < 7500
+
+
+def test_no_pooled_frame_is_freed_under_a_reader() -> None:
+    cache = CacheProbe(POOLED, 50_000, 4096)
+    results: list[tuple[int, int, int]] = []
+    threads = [threading.Thread(target=lambda seed=seed: results.append(cache.hammer(seed, 60_000, 512)))
+               for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [damaged for _, _, damaged in results] == [0] * 4
+    assert cache.evictions > 10_000
+
+
+def test_a_smaller_budget_evicts() -> None:
+    cache = CacheProbe(100 * CHARGE, 100)
+    for number in range(100):
+        cache.insert(number, block(number))
+    cache.set_budget(40 * CHARGE)
+    assert cache.frame_count == 40
+    cache.set_budget(50 * CHARGE)
+    for number in range(100):
+        cache.insert(number, block(number))
+    assert cache.frame_count == 50

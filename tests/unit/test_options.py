@@ -26,7 +26,7 @@ def test_defaults_are_the_promised_ones() -> None:
     options = Options()
     assert (options.durability, options.partitions, options.memtable_bytes, options.block_cache_bytes) == (
         "commit", None, 64 << 20, 256 << 20)
-    assert (options.level_count, options.level_ratio, options.table_bytes, options.retention_s) == (7, 10, 64 << 20, 60)
+    assert (options.level_count, options.level_ratio, options.table_bytes, options.retention_s) == (7, 10, 16 << 20, 60)
 
 
 @pytest.mark.parametrize("item", BOUNDED, ids=lambda item: item.name)

@@ -27,7 +27,7 @@ from phantomdb.core.tree import Edit, Level, Levels, TableMeta, Tree, ValueFileM
 
 MB = 1 << 20
 # base_bytes is 4 MB, a table 1 MB: small enough to draw by hand.
-SMALL = Options(memtable_bytes=4 * MB, table_bytes=MB, level_ratio=4, level_count=5)
+SMALL = Options(memtable_bytes=16 * MB, table_bytes=MB, level_ratio=4, level_count=5)
 
 
 def table(number: int, level: int, smallest: str, largest: str, size: float = 1.0, **more: Any) -> TableMeta:
@@ -399,8 +399,8 @@ class Simulation:
         assert all(score < 1 for score in scores(self.levels, self.options))
 
 
-# A flush of 16 keys fills a memtable of 256 KiB; a table has 4 keys, the base level 64.
-TINY = Options(memtable_bytes=1 * MB, table_bytes=64 << 10, level_ratio=3, level_count=5)
+# A flush of 16 keys makes a table of 256 KiB, a quarter of its memtable; a merged table has 4 keys, the base level 64.
+TINY = Options(memtable_bytes=4 * MB, table_bytes=64 << 10, level_ratio=3, level_count=5)
 KEYS = st.lists(st.integers(0, 400), min_size=1, max_size=16, unique=True)
 RUN = st.builds(lambda start, count: list(range(start, start + count)), st.integers(0, 400), st.integers(1, 16))
 STEP = st.one_of(

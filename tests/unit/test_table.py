@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phantomdb.core import errors
-from phantomdb.core._ext import cache, hashing
+from phantomdb.core._ext import frames, hashing
 from phantomdb.core._ext.files import PosixFileSystem
 from phantomdb.core._ext.table import TableCacheHandle, TableHandle
 from phantomdb.core._ext.table_cursor import TableScan
@@ -308,9 +308,9 @@ def test_open_tables_stay_within_their_limit(tmp_path: Path) -> None:
 @pytest.fixture
 def poisoned_frames() -> Iterator[None]:
     """Whoever reads a frame after it was freed reads rubbish."""
-    cache.poison_freed_frames(True)
+    frames.poison_freed_frames(True)
     yield
-    cache.poison_freed_frames(False)
+    frames.poison_freed_frames(False)
 
 
 @pytest.mark.usefixtures("poisoned_frames")
