@@ -32,6 +32,11 @@ MAX_MEMTABLE_BYTES: Final = 32 << 30
 # Active and immutable memtables of one partition; beyond it writers wait for a flush.
 MAX_MEMTABLES: Final = 4
 
+# ---- transactions
+# What one has read is kept until its commit, to be compared with what others wrote meanwhile.
+MAX_READ_KEYS: Final = 1 << 20
+MAX_READ_BYTES: Final = 256 << 20
+
 # ---- the tree
 MIN_BLOCK_BYTES: Final = 512
 # Starts inside a block are 16 bits wide.
@@ -48,8 +53,8 @@ GRANDPARENT_TABLES: Final = 25
 # What the last MiB before the stop costs. 2 MiB/s is slow enough to be overtaken by any disk.
 MAX_DELAY_S_PER_MB: Final = 0.5
 # Bytes awaiting compaction, as multiples of what level 0 brings at a time: first slowed, then stopped.
-PENDING_SLOWDOWN_FACTOR: Final = 128
-PENDING_STOP_FACTOR: Final = 512
+PENDING_SLOWDOWN_FACTOR: Final = 512
+PENDING_STOP_FACTOR: Final = 2048
 
 # ---- the manifest
 # One record; a snapshot of about 150 thousand tables. Anything larger in a file is damage.

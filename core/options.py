@@ -100,6 +100,11 @@ class Options:
         share = self.memtable_bytes // limits.MAX_MEMTABLES // (self.partitions or 1)
         return max(share, limits.MIN_MEMTABLE_BYTES)
 
+    @property
+    def transaction_bytes(self) -> int:
+        """What one transaction may write: in each partition five of the eighths of its memtables."""
+        return self.memtable_capacity_bytes * limits.MAX_MEMTABLES * (self.partitions or 1) * 5 // 8
+
     @classmethod
     def table(cls) -> str:
         """All options as a Markdown table."""

@@ -72,7 +72,7 @@ class Transaction:
             raise InvalidArgument(f"isolation must be 'serializable' or 'snapshot', not {isolation!r}")
         store.check_usable()
         self.core = TransactionCore(store.engine, isolation == "serializable", 0,
-                                    store.options.memtable_capacity_bytes * 7 // 8)      # it goes into one memtable
+                                    store.options.transaction_bytes)
         self._locks = store.locks
         self._holder = LockHolder(self.core.snapshot_timestamp if age is None else age)
         self.kv = TransactionKeyValue(self.core, prefix, self._locks, self._holder)

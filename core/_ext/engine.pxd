@@ -78,7 +78,7 @@ cdef class Engine:
     cdef condition_t room_condition              # a memtable was flushed, or back-pressure eased
     cdef uint64_t last_ts
     cdef uint64_t delay_debt_ns
-    cdef uint32_t finishing                      # commits between commit() and the end of finish_commit()
+    cdef uint32_t finishing                      # atomic; commits between commit() and the end of their waiting
     cdef uint64_t log_segment                    # where the last record went
     cdef int background_status                   # < 0: background work fails with this status
     cdef bint frozen                             # commits wait: an ingest installs its tables

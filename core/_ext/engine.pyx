@@ -23,12 +23,12 @@ from .files cimport FileSystem
 from .guard cimport guard_defer, guard_free, guard_new, guard_synchronize
 from .hashing cimport key_hash
 from .log cimport log_append, log_close, log_current_segment, log_open, log_wait_durable
-from .memtable cimport (Memtable, memtable_add_tombstone, memtable_defer_order, memtable_entry_bytes, memtable_insert,
-                        memtable_new, memtable_release, memtable_restore_order)
-from .platform cimport (add_u64, coarse_unix_ms, condition_broadcast, condition_destroy, condition_init,
+from .memtable cimport (MEMTABLE_MIN_CAPACITY, Memtable, memtable_add_tombstone, memtable_defer_order,
+                        memtable_entry_bytes, memtable_insert, memtable_new, memtable_release, memtable_restore_order)
+from .platform cimport (add_u32, add_u64, coarse_unix_ms, condition_broadcast, condition_destroy, condition_init,
                         condition_wait_ms, full_fence, get_u64, load_u32, load_u64, monotonic_ns, mutex_destroy,
                         mutex_init, mutex_lock, mutex_trylock, mutex_unlock, sleep_us, store_ptr, store_u32, store_u64,
-                        watch_forks)
+                        sub_u32, watch_forks)
 from .read_set cimport read_set_key, read_set_key_count, read_set_range, read_set_range_count
 from .status cimport (BUSY, CLOSED, CONFLICT, CORRUPTION, FAILED, FORKED, INVALID, NOT_FOUND, NO_MEMORY, NO_OFFSET,
                       SNAPSHOT_TOO_OLD, TOO_LARGE, error_detail, fail, raise_status)
@@ -188,13 +188,20 @@ cdef class Engine:
         """Commit lock held. 0: the active memtable has room. BUSY: waiting is needed (or was not allowed)."""
         cdef Partition *place = &self.view.partitions[partition]
         cdef Memtable *active = place.memtables[0]
-        cdef uint64_t began
+        cdef uint64_t capacity = self.memtable_bytes, taken, began
+        cdef uint32_t i
         if active.used + bytes_needed <= active.capacity:
             return 0
         if self.log == NULL:                                # recovery: nobody could wait, and what was
             # acknowledged under a larger budget must still fit
-            return self._rotate(partition, max(self.memtable_bytes, bytes_needed + bytes_needed // 4))
-        if place.memtable_count >= MAX_MEMTABLES or load_u32(&self.stopped):
+            return self._rotate(partition, max(capacity, bytes_needed + bytes_needed // 4))
+        if bytes_needed > capacity - capacity // 8:         # a transaction that takes a memtable of its own
+            capacity = bytes_needed + bytes_needed // 7 + MEMTABLE_MIN_CAPACITY
+        taken = capacity
+        for i in range(place.memtable_count):
+            taken += place.memtables[i].capacity
+        # With one memtable there is nothing to wait for.
+        if (taken > MAX_MEMTABLES * self.memtable_bytes and place.memtable_count > 1) or load_u32(&self.stopped):
             if self.background_status < 0:                  # an error now is better than waiting for ever
                 return fail(self.background_status, "writing waits for a flush that fails", NULL,
                             <uint64_t> NO_OFFSET)
@@ -205,7 +212,7 @@ cdef class Engine:
             condition_wait_ms(&self.room_condition, &self.commit_mutex, 100)
             self.stall_ns += monotonic_ns() - began
             return BUSY                                     # the world may have changed: look again
-        return self._rotate(partition, self.memtable_bytes)
+        return self._rotate(partition, capacity)
 
     cdef int _room_for_batch(self, const char *payload, size_t size, bint may_wait) noexcept nogil:
         """Commit lock held: room for every operation in the partition it belongs to."""
@@ -225,8 +232,8 @@ cdef class Engine:
                 needed[self.partition_of(operation.slot)] += memtable_entry_bytes(operation.key_size,
                                                                                  operation.value_size)
         for i in range(self.partition_count):
-            if self.log != NULL and needed[i] > self.memtable_bytes - self.memtable_bytes // 8:
-                return fail(TOO_LARGE, "transaction is larger than a memtable; commit in smaller parts or open "
+            if self.log != NULL and needed[i] > self.memtable_bytes * 5 // 2:     # 5/8 of all memtables
+                return fail(TOO_LARGE, "the transaction does not fit the memtables; commit in smaller parts or open "
                             "with a larger memtable_bytes", NULL, <uint64_t> NO_OFFSET)
         for i in range(self.partition_count):
             if needed[i]:
@@ -371,23 +378,23 @@ cdef class Engine:
             return BUSY
         status = self._commit_locked(payload, size, validation, may_wait, commit_ts, end_lsn)
         if status == 0 and self.durability == DURABILITY_COMMIT:
-            self.finishing += 1                             # close() waits for finish_commit
+            add_u32(&self.finishing, 1)                     # close() waits for finish_commit
         mutex_unlock(&self.commit_mutex)
         return status
 
     cdef int finish_commit(self, uint64_t commit_ts, uint64_t end_lsn) noexcept nogil:
         cdef int status = log_wait_durable(self.log, end_lsn)
-        mutex_lock(&self.commit_mutex)
-        self.finishing -= 1
-        mutex_unlock(&self.commit_mutex)
+        sub_u32(&self.finishing, 1)
         if status < 0:
             store_u32(&self.failed, 1)
             return status
-        # Log order is timestamp order: all older commits are on disk as well.
-        mutex_lock(&self.snapshot_mutex)
-        if commit_ts > self.visible_ts:
-            store_u64(&self.visible_ts, commit_ts)
-        mutex_unlock(&self.snapshot_mutex)
+        # Log order is timestamp order: all older commits are on disk as well. Of many that one sync let go
+        # only the first to come here finds something to do.
+        if commit_ts > load_u64(&self.visible_ts):
+            mutex_lock(&self.snapshot_mutex)
+            if commit_ts > self.visible_ts:
+                store_u64(&self.visible_ts, commit_ts)
+            mutex_unlock(&self.snapshot_mutex)
         if load_u32(&self.watchers):
             self.wake(0)
         return 0
@@ -591,7 +598,7 @@ cdef class Engine:
             mutex_lock(&self.commit_mutex)
             store_u32(&self.closed, 1)
             condition_broadcast(&self.room_condition)
-            while self.finishing:
+            while load_u32(&self.finishing):
                 condition_wait_ms(&self.room_condition, &self.commit_mutex, 1)
             mutex_unlock(&self.commit_mutex)
             full_fence()

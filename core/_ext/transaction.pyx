@@ -35,8 +35,8 @@ from .write_set cimport (write_set_add, write_set_count, write_set_free, write_s
                          write_set_payload, write_set_rollback, write_set_tombstones)
 
 cdef enum:
-    READ_SET_KEYS = 1 << 20          # core/limits.py names both
-    READ_SET_BYTES = 256 << 20
+    MAX_READ_KEYS = 1 << 20          # core/limits.py has the same
+    MAX_READ_BYTES = 256 << 20
 
 cdef object _closed_error = None     # core/transactions.py sets the class for a transaction that has ended
 
@@ -64,7 +64,7 @@ cdef class TransactionCore:
         self.has_read = as_of != 0
         self.writes = write_set_new(limit_bytes)
         if serializable:
-            self.reads = read_set_new(READ_SET_BYTES, READ_SET_KEYS)
+            self.reads = read_set_new(MAX_READ_BYTES, MAX_READ_KEYS)
         if self.writes == NULL or (serializable and self.reads == NULL):
             raise MemoryError()
 

@@ -184,6 +184,21 @@ def test_a_transaction_larger_than_its_memory_is_refused(db: phantomdb.Database)
     assert list(db.kv.scan()) == [(b"a", b"1")]
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_transaction_larger_than_a_memtable(opened: Any, partitions: int) -> None:
+    """It gets a memtable of its own size, within the budget, as often as one comes; and is there after a crash."""
+    db = opened(memtable_bytes=4 << 20, partitions=partitions)
+    for step in range(6):
+        db.kv.write([(b"%06d" % number, b"%d" % step * 100) for number in range(5_000)])
+        assert 4 * db.stats()["memtables"] * (1 << 20) <= 3 * partitions * (4 << 20)
+        with db.transaction() as txn:
+            for number in range(11_000):
+                txn.kv.put(b"%06d" % number, b"%d" % (step + 1) * 100)
+    assert {value for _, value in db.kv.scan()} == {b"6" * 100}
+    with pytest.raises(LimitExceeded):
+        db.kv.write([(b"%06d" % number, b"v" * 100) for number in range(60_000)])
+
+
 # ---------------------------------------------------------------- scans
 
 
