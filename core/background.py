@@ -140,8 +140,9 @@ class Background:
         result = self._write(partition, list(reversed(memtables)), WHOLE_TABLE_BYTES, snapshots, horizon,
                              deeper=_ranges(table for level in levels for table in level))
         added = [table_meta(made, partition, 0) for made in result.tables]
-        newest = max(memtable.timestamps[1] for memtable in memtables if memtable.timestamps)
-        self.store.change(added=added, flushed=memtables, flushed_ts=[(partition, newest)])
+        # None has any when an empty one had to make way for a transaction that takes a larger one.
+        written = [memtable.timestamps[1] for memtable in memtables if memtable.timestamps]
+        self.store.change(added=added, flushed=memtables, flushed_ts=[(partition, max(written))] if written else [])
         self.flush_count += 1
         self.flushed_bytes += result.bytes_written
         self._succeeded("flush")

@@ -190,6 +190,7 @@ cdef class Engine:
         cdef Memtable *active = place.memtables[0]
         cdef uint64_t capacity = self.memtable_bytes, taken, began
         cdef uint32_t i
+        cdef int status
         if active.used + bytes_needed <= active.capacity:
             return 0
         if self.log == NULL:                                # recovery: nobody could wait, and what was
@@ -200,8 +201,10 @@ cdef class Engine:
         taken = capacity
         for i in range(place.memtable_count):
             taken += place.memtables[i].capacity
-        # With one memtable there is nothing to wait for.
-        if (taken > MAX_MEMTABLES * self.memtable_bytes and place.memtable_count > 1) or load_u32(&self.stopped):
+        if taken > MAX_MEMTABLES * self.memtable_bytes and place.memtable_count == 1:
+            status = self._rotate(partition, self.memtable_bytes)       # the active one is such a large one: it goes
+            return status if status < 0 else BUSY
+        if taken > MAX_MEMTABLES * self.memtable_bytes or load_u32(&self.stopped):
             if self.background_status < 0:                  # an error now is better than waiting for ever
                 return fail(self.background_status, "writing waits for a flush that fails", NULL,
                             <uint64_t> NO_OFFSET)

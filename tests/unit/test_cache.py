@@ -1,8 +1,10 @@
 """The block cache: budget, second chance, and no frame freed under a reader."""
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -166,6 +168,11 @@ def test_no_frame_is_freed_under_a_reader() -> None:
 POOLED = 64 << 20                    # a budget from which frames of about a block's size are pooled
 
 
+def resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
+
+
 def test_pooled_frames_hold_their_bytes_and_the_budget() -> None:
     cache = CacheProbe(POOLED, 40_000, 4096)
     for number in range(40_000):
@@ -177,10 +184,12 @@ def test_pooled_frames_hold_their_bytes_and_the_budget() -> None:
     assert cache.pool_bytes <= POOLED + (4 << 20)
     for number in range(40_000):
         assert cache.get(number) in (None, number.to_bytes(4, "big") * (1000 + number % 24))
+    before = resident_bytes()
     cache.drop(0, 40_000)
     cache.synchronize()
     assert cache.used == 0
     assert cache.pool_bytes <= 2 << 20           # one chunk stays
+    assert before - resident_bytes() > POOLED // 2
 
 
 def test_frames_of_unusual_size_are_not_pooled() -> None:

@@ -187,13 +187,18 @@ def test_a_transaction_larger_than_its_memory_is_refused(db: phantomdb.Database)
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_a_transaction_larger_than_a_memtable(opened: Any, partitions: int) -> None:
     """It gets a memtable of its own size, within the budget, as often as one comes; and is there after a crash."""
-    db = opened(memtable_bytes=4 << 20, partitions=partitions)
+    options: dict[str, Any] = {"memtable_bytes": 4 << 20, "value_threshold_bytes": 4096, "block_cache_bytes": 1 << 20}
+    db = opened(partitions=partitions, **options)
+    db.kv.write([(b"%06d" % number, b"first" * 20) for number in range(14_000)])     # the first one finds an empty one
+    db.flush()
     for step in range(6):
-        db.kv.write([(b"%06d" % number, b"%d" % step * 100) for number in range(5_000)])
-        assert 4 * db.stats()["memtables"] * (1 << 20) <= 3 * partitions * (4 << 20)
-        with db.transaction() as txn:
-            for number in range(11_000):
+        db.kv.write([(b"%06d" % number, b"%d" % step * 100) for number in range(3_000)])
+        with db.transaction() as txn:                            # 2.2 MiB; a memtable has 1 MiB, or a third of that
+            for number in range(14_000):
                 txn.kv.put(b"%06d" % number, b"%d" % (step + 1) * 100)
+        # what is lent to the cache is what is left of the memtables' budget
+        assert db.stats()["cache_budget_bytes"] >= options["block_cache_bytes"]
+        assert db.stats()["memtable_bytes"] <= options["memtable_bytes"]
     assert {value for _, value in db.kv.scan()} == {b"6" * 100}
     with pytest.raises(LimitExceeded):
         db.kv.write([(b"%06d" % number, b"v" * 100) for number in range(60_000)])
@@ -534,6 +539,7 @@ def test_keyboard_interrupts_are_heard(tmp_path: Path) -> None:
     script = f"""
         import os, signal, threading, time
         import phantomdb
+        signal.signal(signal.SIGINT, signal.default_int_handler)     # whoever started the tests may ignore it
         with phantomdb.open({str(tmp_path / 'db')!r}, durability="none") as db:
             threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
             try:

@@ -1,6 +1,8 @@
 """Merging cursors and read cursors against sorted lists."""
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,6 +95,31 @@ def test_any_moves_in_any_order(sources: list[list[Row]], moves: list[tuple[str,
             assert probe.next() == model.to(model.at + 1)
         else:
             assert probe.previous() == model.to(model.at - 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_in_one_source_and_moves_that_end_them(seed: int) -> None:
+    """Long runs of one source, between which the nearest other one changes: with each seek and each turn, too."""
+    choose = random.Random(seed)
+    sources: list[list[Row]] = [[] for _ in range(5)]
+    number = 0
+    while number < 400:
+        source = choose.choice(sources)
+        for _ in range(choose.randrange(1, 12)):
+            source.append((b"prefix%04d" % number, 1, PUT, b""))
+            number += 1
+    probe, model = CursorProbe(sources), Model(merged(sources))
+    for _ in range(300):
+        key = b"prefix%04d" % choose.randrange(number)
+        if choose.random() < 0.5:
+            assert probe.seek(key) == model.to(model.first_at_least(key))
+        else:
+            assert probe.seek_before(key) == model.to(model.first_at_least(key) - 1)
+        for _ in range(choose.randrange(3)):
+            step, move = choose.choice([(1, probe.next), (-1, probe.previous)])
+            for _ in range(choose.randrange(1, 8)):
+                if model.at >= 0:
+                    assert move() == model.to(model.at + step)
 
 
 def test_no_sources() -> None:
