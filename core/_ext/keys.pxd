@@ -67,3 +67,6 @@ cdef inline int key_build(Key *out, uint8_t prefix, object key) except -1:
 cdef inline void key_free(Key *key) noexcept nogil:
     if key.data != key.storage:
         free(key.data)
+
+# A bound of a range: an open start (None) is the keyspace's first possible key, an open stop the one after its last.
+cdef int bound_build(Key *out, uint8_t prefix, object bound, bint is_stop) except -1

@@ -1,5 +1,5 @@
 """Arguments a user hands in as keys and values: `bytes` or anything with the buffer protocol."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from .status cimport NO_OFFSET, TOO_LARGE, fail, raise_status
 
@@ -11,3 +11,12 @@ cdef int key_too_long() except -1:
 
 cdef int not_bytes(object value, str what) except -1:
     raise TypeError(f"{what} must be bytes or a buffer, not {type(value).__name__}")
+
+
+cdef int bound_build(Key *out, uint8_t prefix, object bound, bint is_stop) except -1:
+    if bound is None:
+        out.data = out.storage
+        out.size = PREFIX_BYTES
+        out.data[0] = <char> (prefix + 1 if is_stop else prefix)
+        return 0
+    return key_build(out, prefix, bound)

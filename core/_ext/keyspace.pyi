@@ -1,19 +1,13 @@
-"""Keyspaces, snapshots and scans: bytes in, bytes out."""
-from collections.abc import Iterable, Iterator, Mapping
+"""Keyspaces and snapshots: bytes in, bytes out."""
+from collections.abc import Iterable, Mapping
 from typing import Self, TypeAlias
 
 from typing_extensions import Buffer
 
 from phantomdb.core._ext.engine import Engine
+from phantomdb.core._ext.scan import Scan
 
 _Pairs: TypeAlias = Mapping[bytes, Buffer | None] | Iterable[tuple[Buffer, Buffer | None]]
-
-class Scan(Iterator[tuple[bytes, bytes]]):
-    """(key, value) in key order; made by scan(). It sees the rows of the moment it began."""
-
-    def __next__(self) -> tuple[bytes, bytes]: ...
-    def close(self) -> None:
-        """Gives back what the scan holds; it is at its end then."""
 
 class Reader:
     """What a keyspace and a snapshot of it have in common: reading."""

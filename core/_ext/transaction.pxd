@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 
 from .engine cimport Engine
 from .keys cimport Key
-from .keyspace cimport Scan
+from .scan cimport Scan
 from .read_set cimport ReadSet
 from .write_set cimport WriteSet
 

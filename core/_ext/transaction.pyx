@@ -24,12 +24,13 @@ from .cursor cimport Cursor, Found, RangeTombstone
 from .engine cimport DURABILITY_COMMIT, Engine, Validation
 from .hashing cimport key_hash, slot_of_hash
 from .keys cimport Key, PREFIX_BYTES, key_build, key_free
-from .keyspace cimport Payload, Scan, load_value, open_scan, payload_add, read_key
+from .keyspace cimport Payload, load_value, payload_add, read_key
 from .own_rows cimport own_rows_cursor
 from .batch cimport Operation, operation_get
 from .platform cimport add_u32, sub_u32
 from .read_set cimport (read_set_add_key, read_set_begin_range, read_set_extend_range, read_set_free,
                         read_set_lower_range, read_set_new)
+from .scan cimport Scan, open_scan
 from .status cimport raise_status
 from .write_set cimport (write_set_add, write_set_count, write_set_free, write_set_get, write_set_mark, write_set_new,
                          write_set_payload, write_set_rollback, write_set_tombstones)
