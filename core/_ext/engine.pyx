@@ -20,7 +20,7 @@ from .batch cimport Operation, operation_get
 from .block cimport KIND_POINTER, KIND_RANGE_DELETE
 from .cache cimport cache_free, cache_new, cache_set_budget
 from .files cimport FileSystem
-from .guard cimport guard_defer, guard_free, guard_new, guard_synchronize
+from .guard cimport guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_synchronize
 from .hashing cimport key_hash
 from .log cimport log_append, log_close, log_current_segment, log_open, log_wait_durable
 from .memtable cimport (MEMTABLE_MIN_CAPACITY, Memtable, memtable_add_tombstone, memtable_defer_order,
@@ -246,7 +246,7 @@ cdef class Engine:
         return 0
 
     cdef int _validate(self, Validation *validation, const char *payload, size_t size) noexcept nogil:
-        """Commit lock held: has anything this transaction relied on changed since its snapshot?"""
+        """Commit lock held, inside the guard: has anything this transaction relied on changed since its snapshot?"""
         cdef const char *p = payload
         cdef const char *end = payload + size
         cdef const char *key
@@ -323,6 +323,7 @@ cdef class Engine:
     cdef int _commit_locked(self, const char *payload, size_t size, Validation *validation, bint may_wait,
                             uint64_t *commit_ts, uint64_t *end_lsn) noexcept nogil:
         cdef uint64_t ts, now
+        cdef uint32_t token
         cdef int status
         while True:
             status = self.check_usable()
@@ -343,7 +344,9 @@ cdef class Engine:
         if now > ts:
             ts = now
         if validation != NULL:
+            token = guard_enter(self.guard)                 # the commit lock keeps the view, but not its blocks
             status = self._validate(validation, payload, size)
+            guard_exit(self.guard, token)
             if status < 0:
                 return status
         status = log_append(self.log, payload, size, ts, end_lsn)

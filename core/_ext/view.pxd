@@ -46,7 +46,7 @@ cdef int view_get(View *view, uint32_t partition, const char *key, size_t key_si
 # all keys of a group before the next.
 cdef void view_prefetch(View *view, uint32_t partition, const char *key, size_t key_size, uint64_t hash_value,
                         int step) noexcept nogil
-# 1: a version or covering tombstone newer than `since` exists for the key.
+# Both inside the guard. 1: a version or covering tombstone newer than `since` exists for the key.
 cdef int view_changed_key(View *view, uint32_t partition, const char *key, size_t key_size, uint64_t hash_value,
                           uint64_t since) noexcept nogil
 # 1: a version or tombstone newer than `since` exists in [start, stop) of any partition; stop NULL: open.

@@ -14,6 +14,7 @@ from history import Elements, Transaction, check_history, check_timestamps, find
 from workers import SMALL, and_then, run_together, until
 
 import phantomdb
+from phantomdb.core._ext.frames import poison_freed_frames
 from phantomdb.core.errors import RetryableConflict
 
 # ---------------------------------------------------------------- the checker can fail
@@ -212,6 +213,29 @@ def test_write_skew(db: phantomdb.Database, settle: Callable[[], None]) -> None:
             with pytest.raises(RetryableConflict):
                 other.commit()
             assert db.kv.multi_get([b"alice", b"bob"]) == [b"off", b"on"]
+
+
+def test_validation_of_blocks_that_nothing_keeps(tmp_path: Path) -> None:
+    """Without a cache a block goes as soon as nobody inside the guard reads it, also while a commit looks at it.
+    Freeing happens every now and then: the one key that changed is each time another of those that were read."""
+    options = {**SMALL, "block_cache_bytes": 0, "retention_s": 60, "value_threshold_bytes": 4096}
+    keys = [b"%03d" % number for number in range(100)]
+    poison_freed_frames(True)
+    try:
+        with phantomdb.open(tmp_path / "db", **options) as db:
+            db.kv.write([(key, b"old" * 200) for key in keys])       # each in a block of its own
+            db.compact()
+            for changed in keys:
+                txn = db.transaction()
+                for key in keys:
+                    assert txn.kv.get(key) is not None
+                db.kv.put(changed, b"new" * 200)
+                db.compact()
+                txn.kv.put(b"other", b"")
+                with pytest.raises(RetryableConflict):
+                    txn.commit()
+    finally:
+        poison_freed_frames(False)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

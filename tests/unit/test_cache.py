@@ -184,12 +184,13 @@ def test_pooled_frames_hold_their_bytes_and_the_budget() -> None:
     assert cache.pool_bytes <= POOLED + (4 << 20)
     for number in range(40_000):
         assert cache.get(number) in (None, number.to_bytes(4, "big") * (1000 + number % 24))
-    before = resident_bytes()
+    before, pooled = resident_bytes(), cache.pool_bytes
     cache.drop(0, 40_000)
     cache.synchronize()
     assert cache.used == 0
-    assert cache.pool_bytes <= 2 << 20           # one chunk stays
-    assert before - resident_bytes() > POOLED // 2
+    if pooled:                                   # there is no pool under AddressSanitizer
+        assert cache.pool_bytes == 2 << 20       # one chunk stays
+        assert before - resident_bytes() > POOLED // 2
 
 
 def test_frames_of_unusual_size_are_not_pooled() -> None:
