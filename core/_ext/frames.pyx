@@ -5,7 +5,7 @@ touches three or four of them in turn, each a walk through the page tables. In h
 gone: random reads of 5 M keys gain a fifth (docs/decisions/0009-frames-in-huge-pages.md). Blocks are cut to
 one target size, so slots of one size waste little and nothing needs to be searched.
 
-A slot is a multiple of 64 bytes and no power of two: frames' heads spread over all sets of the
+A slot is an odd multiple of 64 bytes: frames' heads spread over all sets of the
 processor's caches. Chunks whose frames are all free go back to the system, except one.
 """
 from libc.stdint cimport uint32_t
@@ -151,15 +151,16 @@ cdef void _give_slot(FrameChunk *chunk, char *slot) noexcept nogil:
 # ---- frames
 
 cdef Frame *frame_new(FramePool *pool, size_t size) noexcept nogil:
-    cdef Frame *frame
+    cdef Frame *frame = NULL
     cdef FrameChunk *chunk = NULL
     cdef size_t taken = sizeof(Frame) + size
     if size > <size_t> FRAME_BYTES_MAX:
         return NULL
     if POOL_FRAMES and pool != NULL and taken <= pool.slot_bytes and taken > pool.slot_bytes // 2:
         frame = _take_slot(pool, &chunk)
+    if chunk != NULL:
         taken = pool.slot_bytes
-    else:
+    else:                                # also when the system gives no further mapping
         frame = <Frame *> malloc(taken)
         taken += ALLOCATION_BYTES
     if frame == NULL:
