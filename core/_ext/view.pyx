@@ -343,10 +343,13 @@ cdef int _changed_table(Table *table, const char *start, size_t start_size, cons
 
 cdef int _changed_tombstone(const RangeTombstone *tombstones, size_t count, const char *start, size_t start_size,
                             const char *stop, size_t stop_size, uint64_t since) noexcept nogil:
+    cdef const RangeTombstone *one
     cdef size_t i
     for i in range(count):
-        if tombstones[i].ts > since and _overlaps(tombstones[i].start, tombstones[i].start_size, tombstones[i].stop,
-                                                  tombstones[i].stop_size, start, start_size, stop, stop_size, False):
+        one = tombstones + i
+        if (one.ts > since and compare_keys(one.start, one.start_size, one.stop, one.stop_size) < 0    # not empty
+                and _overlaps(one.start, one.start_size, one.stop, one.stop_size, start, start_size, stop, stop_size,
+                              False)):
             return 1
     return 0
 

@@ -19,4 +19,8 @@ REGRESSIONS: dict[str, list[Operation]] = {
         ("scan", ("transaction", 0), b"b", b"a", True, None, None),
         ("scan", ("transaction", 0), b"b", None, False, None, 0), ("delete_range", None, b"a", b"c"),
         ("put", ("transaction", 0), b"x", b"1"), ("commit", ("transaction", 0))],
+    # and an empty range delete inside a range that was written
+    "an empty range delete changes nothing": [
+        ("begin", ("transaction", 0), "snapshot"), ("delete_range", None, b"d", b"b"),
+        ("delete_range", ("transaction", 0), b"a", b"x"), ("commit", ("transaction", 0))],
 }
