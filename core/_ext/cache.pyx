@@ -26,11 +26,10 @@ from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
-from .frames cimport (FRAME_CHUNK_BYTES, Frame, frame_new, frame_pool_free, frame_pool_new, frame_release,
-                      frame_retain, frame_touch)
+from .frames cimport Frame, frame_new, frame_pool_free, frame_pool_new, frame_release, frame_retain, frame_touch
 from .guard cimport (Guard, guard_defer, guard_enter, guard_exit, guard_free, guard_new, guard_synchronize)
-from .platform cimport (load_ptr, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, prefetch, relaxed_u32,
-                        set_relaxed_u32, store_ptr)
+from .platform cimport (HUGE_PAGE_BYTES, load_ptr, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, prefetch,
+                        relaxed_u32, set_relaxed_u32, store_ptr)
 
 cdef enum:
     POOL_MIN_BUDGET = 33554432       # a smaller cache would feel that pools grow by chunks of 2 MiB
@@ -286,7 +285,7 @@ cdef class CacheProbe:
     @property
     def pool_bytes(self):
         """Memory that pooled frames have from the system."""
-        return self.cache.pool.chunk_count * FRAME_CHUNK_BYTES if self.cache.pool != NULL else 0
+        return self.cache.pool.chunk_count * HUGE_PAGE_BYTES if self.cache.pool != NULL else 0
 
     @property
     def inserts(self):

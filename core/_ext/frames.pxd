@@ -11,9 +11,6 @@ from libc.stddef cimport size_t
 
 from .platform cimport mutex_t
 
-cdef enum:
-    FRAME_CHUNK_BYTES = 2097152
-
 cdef struct Frame:                   # starts a cache line when pooled: a reader's first look takes one line
     uint32_t references              # atomic; the cache (or the private owner) holds one, cursors one each
     uint32_t touched                 # atomic; 1 = read since the cache's hand last passed

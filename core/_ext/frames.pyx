@@ -16,7 +16,7 @@ from posix.mman cimport (MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, 
                          munmap)
 
 from .census cimport FRAME, count_birth, count_death
-from .platform cimport add_u32, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, sub_u32
+from .platform cimport HUGE_PAGE_BYTES, add_u32, mutex_destroy, mutex_init, mutex_lock, mutex_unlock, sub_u32
 
 cdef extern from *:
     """
@@ -57,23 +57,23 @@ cdef void frame_pool_free(FramePool *pool) noexcept nogil:
     while pool.open != NULL:
         chunk = pool.open
         _close_chunk(pool, chunk)
-        munmap(chunk, FRAME_CHUNK_BYTES)
+        munmap(chunk, HUGE_PAGE_BYTES)
     mutex_destroy(&pool.mutex)
     free(pool)
 
 
 # 2 MiB at a multiple of 2 MiB: maps twice as much and gives back what lies around.
 cdef char *_map_chunk() noexcept nogil:
-    cdef char *mapping = <char *> mmap(NULL, 2 * FRAME_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+    cdef char *mapping = <char *> mmap(NULL, 2 * HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                                        -1, 0)
     cdef size_t before
     if mapping == <char *> MAP_FAILED:
         return NULL
-    before = (FRAME_CHUNK_BYTES - (<size_t> mapping & (FRAME_CHUNK_BYTES - 1))) & (FRAME_CHUNK_BYTES - 1)
+    before = (HUGE_PAGE_BYTES - (<size_t> mapping & (HUGE_PAGE_BYTES - 1))) & (HUGE_PAGE_BYTES - 1)
     if before:
         munmap(mapping, before)
-    munmap(mapping + before + FRAME_CHUNK_BYTES, FRAME_CHUNK_BYTES - before)
-    madvise(mapping + before, FRAME_CHUNK_BYTES, MADV_HUGEPAGE)   # advice only
+    munmap(mapping + before + HUGE_PAGE_BYTES, HUGE_PAGE_BYTES - before)
+    madvise(mapping + before, HUGE_PAGE_BYTES, MADV_HUGEPAGE)   # advice only
     return mapping + before
 
 
@@ -107,7 +107,7 @@ cdef bint _add_chunk(FramePool *pool) noexcept nogil:
 
 
 cdef inline bint _is_full(const FrameChunk *chunk) noexcept nogil:
-    return chunk.free_slots == NULL and chunk.unused_at + chunk.pool.slot_bytes > FRAME_CHUNK_BYTES
+    return chunk.free_slots == NULL and chunk.unused_at + chunk.pool.slot_bytes > HUGE_PAGE_BYTES
 
 
 cdef Frame *_take_slot(FramePool *pool, FrameChunk **out) noexcept nogil:
@@ -145,7 +145,7 @@ cdef void _give_slot(FrameChunk *chunk, char *slot) noexcept nogil:
         unmap = True
     mutex_unlock(&pool.mutex)
     if unmap:
-        munmap(chunk, FRAME_CHUNK_BYTES)
+        munmap(chunk, HUGE_PAGE_BYTES)
 
 
 # ---- frames

@@ -33,7 +33,7 @@ from .hashing cimport key_hash
 from .memtable_node cimport (REPLACED, Node, node_at, node_bytes, node_has_key, node_height, node_key,
                              node_precedes, node_same_version)
 from .memtable_sort cimport sort_nodes
-from .platform cimport (add_u32, load_ptr, load_u32, load_u64, prefetch, relaxed_u32, relaxed_u64,
+from .platform cimport (HUGE_PAGE_BYTES, add_u32, load_ptr, load_u32, load_u64, prefetch, relaxed_u32, relaxed_u64,
                         set_relaxed_u32, store_ptr, store_u32, store_u64, sub_u32)
 from .status cimport NO_MEMORY, NO_OFFSET, OK, TOO_LARGE, fail, raise_status
 
@@ -42,7 +42,6 @@ cdef enum:
     SLOT_RATIO_BYTES = 128           # one hash slot for so much arena
     MIN_SLOTS = 64
     SMALL_ARENA_BYTES = 262144       # not worth a mapping of its own
-    HUGE_PAGE_BYTES = 2097152
 
 cdef struct TombstoneArray:
     TombstoneArray *older

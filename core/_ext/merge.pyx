@@ -73,14 +73,19 @@ cdef inline void _load_prefix(Source *source) noexcept nogil:
     source.prefix = swap_bytes(raw)
 
 
-cdef inline bint _comes_first(const MergeCursor *merge, const Source *a, const Source *b) noexcept nogil:
+# < 0: a's entry comes before b's in the direction of the merge. 0: both are the same version.
+cdef inline int _order(const MergeCursor *merge, const Source *a, const Source *b) noexcept nogil:
     cdef int order
     if a.prefix != b.prefix:
-        return (a.prefix < b.prefix) != merge.backward
-    order = compare_positions(a.cursor, b.cursor)
-    if order == 0:
-        return a.index < b.index
-    return (order < 0) != merge.backward
+        order = -1 if a.prefix < b.prefix else 1
+    else:
+        order = compare_positions(a.cursor, b.cursor)
+    return -order if merge.backward else order
+
+
+cdef inline bint _comes_first(const MergeCursor *merge, const Source *a, const Source *b) noexcept nogil:
+    cdef int order = _order(merge, a, b)
+    return order < 0 or (order == 0 and a.index < b.index)
 
 
 cdef inline size_t _first_child(const MergeCursor *merge, size_t place) noexcept nogil:
@@ -144,14 +149,6 @@ cdef inline int _show(MergeCursor *merge) noexcept nogil:
     return 1
 
 
-cdef inline bint _is_before(const MergeCursor *merge, const Source *a, const Source *b) noexcept nogil:
-    cdef int order
-    if a.prefix != b.prefix:
-        return (a.prefix < b.prefix) != merge.backward
-    order = compare_positions(a.cursor, b.cursor)
-    return order != 0 and (order < 0) != merge.backward
-
-
 cdef int _step(MergeCursor *merge) noexcept nogil:
     cdef Source *top = merge.heap
     cdef const Cursor *was = top.cursor
@@ -161,7 +158,7 @@ cdef int _step(MergeCursor *merge) noexcept nogil:
         status = top.cursor.previous(top.cursor) if merge.backward else top.cursor.next(top.cursor)
         if status == 1:
             _load_prefix(top)
-            if _is_before(merge, top, &merge.heap[merge.rival]):
+            if _order(merge, top, &merge.heap[merge.rival]) < 0:
                 return _show(merge)
         merge.rival = 0
         status = _restore(merge, 0, status)
@@ -178,7 +175,7 @@ cdef int _step(MergeCursor *merge) noexcept nogil:
         return status
     if merge.live > 1 and top.cursor == was:         # it may go on like this
         child = _first_child(merge, 0)
-        if _is_before(merge, top, &merge.heap[child]):
+        if _order(merge, top, &merge.heap[child]) < 0:
             merge.rival = child
     return _show(merge)
 

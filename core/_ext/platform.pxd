@@ -2,6 +2,9 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 
+cdef enum:
+    HUGE_PAGE_BYTES = 2097152        # of x86-64, and of aarch64 with pages of 4 KiB
+
 cdef extern from "platform.h" nogil:
     # acquire loads, release stores
     uint32_t load_u32(const uint32_t *p) noexcept

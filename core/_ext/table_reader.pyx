@@ -24,7 +24,7 @@ from .cursor cimport RangeTombstone
 from .files cimport OPEN_READ, FileSystemHandle, file_close, file_pread_exact, file_size, fs_open
 from .frames cimport Frame, frame_new, frame_release
 from .hashing cimport crc32c
-from .platform cimport add_u32, get_u32, get_u64, sub_u32
+from .platform cimport HUGE_PAGE_BYTES, add_u32, get_u32, get_u64, sub_u32
 from .status cimport CORRUPTION, NEWER_FORMAT, NO_MEMORY, NO_OFFSET, OK, fail, raise_status
 from .table_format cimport (BUCKET_SLOTS, MAX_LOCATOR_BITS, MAX_STORED_RAW_BYTES, PROPERTY_DELETE_COUNT,
                             PROPERTY_ENTRY_COUNT, PROPERTY_KEY_COUNT, PROPERTY_LARGEST, PROPERTY_MAX_TS,
@@ -36,7 +36,6 @@ cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **out, size_t alignment, size_t size) noexcept
 
 cdef enum:
-    HUGE_PAGE_BYTES = 2097152
     STACK_BYTES = 16384              # blocks up to this size are read without an allocation
 
 

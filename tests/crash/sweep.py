@@ -132,7 +132,6 @@ class Scenario:
     work: Callable[[Run], None]
     options: dict[str, Any] = field(default_factory=dict)
     durability: str = "commit"
-    needs: str | None = None                     # a module without which it is skipped
 
 
 @dataclass(frozen=True)
@@ -430,10 +429,10 @@ SCENARIOS = [
     Scenario("partitions-values", _values, {"partitions": 3, **VALUES}, "interval"),
     Scenario("reopening", _reopening, VALUES),
     Scenario("reopening-none", _reopening, VALUES, "none"),
-    Scenario("checkpoint", _checkpoints, VALUES, needs="phantomdb.core.maintenance"),
-    Scenario("checkpoint-none", _checkpoints, VALUES, "none", needs="phantomdb.core.maintenance"),
-    Scenario("ingest", _ingestion, needs="phantomdb.core.ingest"),
-    Scenario("ingest-none", _ingestion, {"partitions": 2}, "none", needs="phantomdb.core.ingest"),
+    Scenario("checkpoint", _checkpoints, VALUES),
+    Scenario("checkpoint-none", _checkpoints, VALUES, "none"),
+    Scenario("ingest", _ingestion),
+    Scenario("ingest-none", _ingestion, {"partitions": 2}, "none"),
 ]
 assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
 

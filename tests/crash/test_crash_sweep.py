@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
@@ -25,14 +24,8 @@ def _small_manifests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(limits, "MANIFEST_ROLL_BYTES", 1)
 
 
-def require_module(scenario: Scenario) -> None:
-    if scenario.needs and importlib.util.find_spec(scenario.needs) is None:
-        pytest.skip(f"{scenario.needs} is not there yet")
-
-
 @pytest.mark.parametrize("scenario", ALL)
 def test_sampled_crashes_lose_nothing(scenario: Scenario) -> None:
-    require_module(scenario)
     stride = max(1, count_operations(scenario) // SAMPLE)
     sweep(scenario, stride=stride, first=stride // 2, torn_seeds=2)
 
@@ -41,7 +34,6 @@ def test_sampled_crashes_lose_nothing(scenario: Scenario) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("scenario", ALL)
 def test_long_every_crash_loses_nothing(scenario: Scenario, seed: int) -> None:
-    require_module(scenario)
     sweep(scenario, torn_seeds=5, seed=seed)
 
 
@@ -60,7 +52,6 @@ def test_crashes_during_recovery(scenario: Scenario) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("scenario", ALL)
 def test_long_crashes_during_recovery(scenario: Scenario) -> None:
-    require_module(scenario)
     sweep(scenario, stride=9, first=4, torn_seeds=2, check=functools.partial(check_recovery, stride=2))
 
 

@@ -22,7 +22,6 @@ WORKLOAD = Path(__file__).with_name("workload.py")
 
 def build(flavour: str) -> Path:
     """The folder to put on PYTHONPATH. Compiles only what changed since it was built last."""
-    pytest.importorskip("Cython")
     chosen = {"debug": {"PHANTOMDB_DEBUG": "1"}, "address": {"PHANTOMDB_SANITIZE": "address"}}[flavour]
     done = subprocess.run([sys.executable, "setup.py", "-q", "build"], cwd=ROOT, env={**os.environ, **chosen},
                           capture_output=True, text=True, check=False)

@@ -79,10 +79,12 @@ def test_the_common_prefix_is_stored_once() -> None:
     assert len(blocks[0]) < HEADER_BYTES + 1004 + 100 * (4 + 4)
 
 
-def test_blocks_keep_near_their_target() -> None:
-    entries = [(b"%08d" % i, i, 0, b"v" * 100) for i in range(1000)]
+@pytest.mark.parametrize("step", [0, 1, 2**40])
+def test_blocks_keep_to_their_target(step: int) -> None:
+    """Exactly: the cache's slots are made for blocks of that size."""
+    entries = [(b"%08d" % i, i * step, 0, b"v" * (i % 50)) for i in range(5000)]
     blocks = block.encode_blocks(entries, 4096)
-    assert all(2048 <= len(data) <= 4096 + 64 for data in blocks[:-1])
+    assert all(4096 - 80 <= len(data) <= 4096 for data in blocks[:-1])
 
 
 def test_versions_without_bytes_of_their_own_still_fill_blocks() -> None:
