@@ -220,6 +220,9 @@ class MemoryFileSystem:
             source_folder, source_name = self._parent(source)
             target_folder, target_name = self._parent(target)
             replaced = target_folder.entries.get(target_name)
+            if replaced is node:                 # two names of one file, or its own name: POSIX does nothing
+                self._begin("rename", source)
+                return
             if isinstance(replaced, _Folder):
                 raise _error(errno.EISDIR, target)
             if isinstance(node, _Folder) and _parts(target)[:len(_parts(source))] == _parts(source):
@@ -227,8 +230,7 @@ class MemoryFileSystem:
             if isinstance(node, _Folder) and replaced is not None:
                 raise _error(errno.ENOTDIR, target)
             self._begin("rename", source)
-            if replaced is not node:             # two names of one file: POSIX leaves both
-                self._change([(source_folder, source_name, None), (target_folder, target_name, node)])
+            self._change([(source_folder, source_name, None), (target_folder, target_name, node)])
 
     def link(self, source: str, target: str) -> None:
         """Gives a file a second name, which must be free."""

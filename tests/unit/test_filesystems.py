@@ -482,3 +482,10 @@ def test_threads() -> None:
     assert disk.list_dir("/") == ["0", "1", "2"]
     assert disk.used_bytes == 30
     assert disk.operations == 3 * 100 * 5
+
+
+def test_a_folder_renamed_to_its_own_name_stays() -> None:
+    disk = MemoryFileSystem()
+    disk.make_dir("/a")
+    disk.rename("/a", "/a")
+    assert disk.list_dir("/a") == []
