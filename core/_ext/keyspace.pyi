@@ -28,6 +28,8 @@ class Reader:
         """(key, value) with start <= key < stop in key order, or backwards with `reverse`; at most `limit` of them."""
     def range_scan(self, start: Buffer | None, count: int) -> list[tuple[bytes, bytes]]:
         """The first `count` pairs with key >= start: scan() for short ranges, in one call."""
+    def changed_since(self, timestamp: int, start: Buffer | None = None, stop: Buffer | None = None) -> bool:
+        """Whether a key with start <= key < stop was written or deleted after commit timestamp `timestamp`."""
     def __iter__(self) -> Scan: ...
 
 class KeySpace(Reader):

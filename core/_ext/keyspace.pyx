@@ -22,7 +22,7 @@ from .platform cimport add_u32, load_ptr, load_u64, sub_u32
 from .scan cimport Scan, open_scan
 from .status cimport BUSY, CORRUPTION, NO_OFFSET, SNAPSHOT_CLOSED, TOO_LARGE, fail, raise_status
 from .values cimport VALUE_POINTER_BYTES, ValuePointer, value_log_append, value_log_read, value_log_sync
-from .view cimport View, view_get, view_prefetch
+from .view cimport View, view_changed_range, view_get, view_prefetch
 
 cdef enum:
     STACK_PAYLOAD_BYTES = 8192       # a single put up to this size is encoded on the stack
@@ -249,6 +249,30 @@ cdef class Reader:
             while scan.row_next != scan.row_count:
                 rows.append(scan.take_row())
         return rows
+
+    def changed_since(self, uint64_t timestamp, start=None, stop=None):
+        """Whether a key with start <= key < stop was written or deleted after commit timestamp `timestamp`."""
+        cdef Key low, high
+        cdef uint32_t token
+        cdef int status
+        low.data = low.storage
+        high.data = high.storage
+        try:
+            bound_build(&low, self.prefix, start, False)
+            bound_build(&high, self.prefix, stop, True)
+            with nogil:
+                token = guard_enter(self.engine.guard)
+                status = self.engine.check_usable()
+                if status == 0:
+                    status = view_changed_range(<View *> load_ptr(<void **> &self.engine.view), low.data, low.size,
+                                                high.data, high.size, timestamp)
+                guard_exit(self.engine.guard, token)
+        finally:
+            key_free(&low)
+            key_free(&high)
+        if status < 0:
+            raise_status(status)
+        return status == 1
 
     def __iter__(self):
         return self.scan()

@@ -35,6 +35,7 @@ cdef class Scan:
     cdef int fill(self) noexcept nogil
     cdef int append_row(self) noexcept nogil
     cdef void release(self) noexcept
+    cdef int gather(self) noexcept nogil
 
 # Starts a scan of [start, stop) in the keyspace of `prefix` at `snapshot` (0: the newest). `extra` (NULL
 # or owned by the scan from here on) is a further, newest source; `hidden` are further tombstones.

@@ -141,36 +141,44 @@ cdef class Scan:
             self.remaining -= 1
         return 0
 
-    cdef int refill(self) except -1:
-        """Returns how many rows are there now."""
-        cdef int status = 0
+    cdef int gather(self) noexcept nogil:
+        """The next rows instead of those that are there: how many, or a status. `is_filling` keeps others away."""
         cdef uint32_t token
+        cdef int status
         cdef Row *grown
-        if self.is_filling:
-            raise ValueError("the scan is being read by another thread")
-        if self.owner is not None:
-            self.owner.check_open()
         self.row_count = self.row_next = 0
         self.buffer_size = 0
         grown = <Row *> realloc(self.rows, self.row_goal * sizeof(Row))
         if grown == NULL:
-            raise MemoryError()
+            return fail(NO_MEMORY, "scan", NULL, <uint64_t> NO_OFFSET)
         self.rows = grown
-        self.is_filling = True
-        with nogil:
-            token = guard_enter(self.engine.guard)
-            status = self.fill()
-            guard_exit(self.engine.guard, token)
-        self.is_filling = False
+        token = guard_enter(self.engine.guard)
+        status = self.fill()
+        guard_exit(self.engine.guard, token)
         if self.row_goal < SCAN_MOST_ROWS:
             self.row_goal *= 2
         if status < 0:
             self.row_count = 0
             self.state = 1
-            raise_status(status)
-        if self.row_count == 0:
-            self.release()
+            return status
         return self.row_count
+
+    cdef int refill(self) except -1:
+        """Returns how many rows are there now."""
+        cdef int status
+        if self.is_filling:
+            raise ValueError("the scan is being read by another thread")
+        if self.owner is not None:
+            self.owner.check_open()
+        self.is_filling = True
+        with nogil:
+            status = self.gather()
+        self.is_filling = False
+        if status < 0:
+            raise_status(status)
+        if status == 0:
+            self.release()
+        return status
 
 
 cdef int pin_view(Engine engine, Scan scan, uint64_t *snapshot) noexcept nogil:

@@ -16,7 +16,8 @@ cdef enum TransactionState:
 cdef class TransactionCore:
     cdef readonly Engine engine
     cdef WriteSet *writes
-    cdef ReadSet *reads              # NULL at isolation "snapshot"
+    cdef ReadSet *reads              # what the commit validates
+    cdef bint tracks_reads           # isolation "serializable": every read goes there; else only those that ask
     cdef uint64_t snapshot_ts
     cdef uint64_t committed_ts       # 0 until committed
     cdef int state
@@ -30,6 +31,7 @@ cdef class TransactionCore:
 cdef class TransactionKeySpace:
     cdef TransactionCore core
     cdef uint8_t prefix
+    cdef object read(self, object key, bint is_validated)
     cdef int cover_own_writes(self, Key *low, Key *high) except -1
 
 cdef class TransactionScan:
@@ -42,3 +44,4 @@ cdef class TransactionScan:
     cdef uint8_t prefix
     cdef bytes far_bound            # where the scan ends if it is read to its end
     cdef int widen(self, object key) except -1
+    cdef Scan read_all(self)

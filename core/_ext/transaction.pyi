@@ -46,6 +46,8 @@ class TransactionKeySpace:
     def __init__(self, core: TransactionCore, prefix: int) -> None: ...
     def get(self, key: Buffer) -> bytes | None:
         """The value of `key`, or None."""
+    def get_validated(self, key: Buffer) -> bytes | None:
+        """get() whose answer must still be the same at commit, whatever the isolation."""
     def __contains__(self, key: Buffer) -> bool: ...
     def multi_get(self, keys: Iterable[Buffer]) -> list[bytes | None]:
         """The values of `keys` in their order, None for a missing one."""
@@ -60,6 +62,9 @@ class TransactionKeySpace:
     def scan(self, start: Buffer | None = None, stop: Buffer | None = None, reverse: bool = False,
              limit: int | None = None) -> TransactionScan:
         """(key, value) with start <= key < stop in key order (or backwards), writes made before it included."""
+    def cover(self, start: Buffer | None = None, stop: Buffer | None = None, always: bool = False) -> None:
+        """Counts start <= key < stop as read, for one who knows its rows already: at isolation "serializable", or, with
+        `always`, at any."""
     def __iter__(self) -> TransactionScan: ...
 
 class TransactionScan(Iterator[tuple[bytes, bytes]]):

@@ -64,9 +64,9 @@ cdef class TransactionCore:
         self.state = TRANSACTION_OPEN
         self.has_read = as_of != 0
         self.writes = write_set_new(limit_bytes)
-        if serializable:
-            self.reads = read_set_new(MAX_READ_BYTES, MAX_READ_KEYS)
-        if self.writes == NULL or (serializable and self.reads == NULL):
+        self.tracks_reads = serializable
+        self.reads = read_set_new(MAX_READ_BYTES, MAX_READ_KEYS)
+        if self.writes == NULL or self.reads == NULL:
             raise MemoryError()
 
     def __dealloc__(self):
@@ -90,8 +90,6 @@ cdef class TransactionCore:
     cdef int remember_key(self, Key *key, uint64_t hash_value, uint32_t slot) except -1:
         cdef int status
         self.has_read = True
-        if self.reads == NULL:
-            return 0
         status = read_set_add_key(self.reads, key.data, key.size, hash_value, slot)
         if status < 0:
             return raise_status(status)
@@ -155,7 +153,7 @@ cdef class TransactionCore:
             return self.committed_ts
         validation.since = self.snapshot_ts
         validation.reads = self.reads
-        validation.written_keys = self.reads == NULL
+        validation.written_keys = not self.tracks_reads
         write_set_payload(self.writes, &data, &size)
         with nogil:
             self.engine.pay_delay()
@@ -214,6 +212,13 @@ cdef class TransactionKeySpace:
 
     def get(self, key):
         """The value of `key`, or None."""
+        return self.read(key, self.core.tracks_reads)
+
+    def get_validated(self, key):
+        """get() whose answer must still be the same at commit, whatever the isolation."""
+        return self.read(key, True)
+
+    cdef object read(self, object key, bint is_validated):
         cdef Key built
         cdef Found found
         cdef uint64_t hash_value
@@ -228,8 +233,10 @@ cdef class TransactionKeySpace:
             if status == 1:
                 return None if found.kind == KIND_DELETE else load_value(self.core.engine, found.kind, found.value,
                                                                          found.value_size)
-            self.core.remember_key(&built, hash_value,
-                                   slot_of_hash(key_hash(built.data + PREFIX_BYTES, built.size - PREFIX_BYTES)))
+            self.core.has_read = True
+            if is_validated:
+                self.core.remember_key(&built, hash_value,
+                                       slot_of_hash(key_hash(built.data + PREFIX_BYTES, built.size - PREFIX_BYTES)))
             return read_key(self.core.engine, self.prefix, key, self.core.snapshot_ts)
         finally:
             key_free(&built)
@@ -328,7 +335,7 @@ cdef class TransactionKeySpace:
                              tombstone_count)
             scan.owner = core
             result.core, result.scan, result.prefix, result.is_reverse = core, scan, self.prefix, reverse
-            if core.reads != NULL:
+            if core.tracks_reads:
                 # an empty range at the end where the scan begins; it grows with each row given out
                 result.is_tracked = True
                 if reverse:
@@ -346,6 +353,27 @@ cdef class TransactionKeySpace:
             key_free(&low)
             key_free(&high)
         return result
+
+    def cover(self, start=None, stop=None, bint always=False):
+        """Counts start <= key < stop as read, for one who knows its rows already: at isolation "serializable", or, with
+        `always`, at any."""
+        cdef Key low, high
+        cdef size_t range_index
+        cdef int status = 0
+        self.core.require_open()
+        self.core.has_read = True
+        low.data = low.storage
+        high.data = high.storage
+        try:
+            bound(&low, self.prefix, start, False)
+            bound(&high, self.prefix, stop, True)
+            if self.core.tracks_reads or always:
+                status = read_set_begin_range(self.core.reads, low.data, low.size, high.data, high.size, &range_index)
+        finally:
+            key_free(&low)
+            key_free(&high)
+        if status < 0:
+            raise_status(status)
 
     def __iter__(self):
         return self.scan()
@@ -428,3 +456,9 @@ cdef class TransactionScan:
         if status < 0:
             return raise_status(status)
         return 0
+
+    cdef Scan read_all(self):
+        """The scan itself, for one who reads it to its end: all of the range counts as read from now on."""
+        if self.is_tracked:
+            self.widen(None)
+        return self.scan
