@@ -23,8 +23,8 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-fast test-long test-long-sample test-debug test-address lint bench debug clean \
-        distclean
+.PHONY: help build build-tested demo test test-fast test-long test-long-sample test-debug test-address lint bench \
+        debug clean distclean
 
 help:
 	@sed -n '3,10s/^# *//p' Makefile
@@ -50,22 +50,30 @@ $(VENV)/.built: $(SOURCES) $(VENV)/.tools
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/.built
 	@echo "== project and its dependencies"
-	@$(PIP) install -q --no-build-isolation -e '.[test,demo]'
+	@$(PIP) install -q --no-build-isolation -e '.[demo]'
+	@touch $@
+
+# What only tests and lint need.
+$(VENV)/.tools-for-tests: pyproject.toml | $(VENV)/.installed
+	@echo "== what tests need"
+	@$(PIP) install -q --no-build-isolation -e '.[test]'
 	@touch $@
 
 build: $(VENV)/.built $(VENV)/.installed
 
+build-tested: build $(VENV)/.tools-for-tests
+
 demo: build
 	@$(BIN)/python docs/examples/flights.py
 
-lint: build
+lint: build-tested
 	@echo "== strict build"; PHANTOMDB_STRICT=1 $(BIN)/python setup.py -q build_ext --inplace
 	@echo "== ruff";          $(BIN)/ruff check -q .
 	@echo "== mypy";          $(BIN)/mypy
 	@echo "== import-linter"; $(BIN)/lint-imports
 	@echo "== tidy, stubs";   $(BIN)/pytest -q tests/test_tidy.py tests/test_stubs.py
 
-test-fast: build
+test-fast: build-tested
 	@echo "== tests, fast tier"
 	@$(BIN)/pytest -q $(DURATIONS)
 
@@ -75,12 +83,12 @@ test-long: lint test-debug test-address
 	@echo "== tests, all"
 	@$(BIN)/pytest -q $(DURATIONS) -m "long or not long"
 
-test-long-sample: build
+test-long-sample: build-tested
 	@echo "== tests, sample of the long tier"
 	@$(BIN)/pytest -q $(DURATIONS) -m "long and sample"
 
 # The checked builds are whole packages outside the tree; PYTHONPATH puts one before the one in place.
-debug: build
+debug: build-tested
 	@echo "== invariants build"
 	@PHANTOMDB_DEBUG=1 $(BIN)/python setup.py -q build
 
@@ -88,7 +96,7 @@ test-debug: debug
 	@echo "== tests, fast tier, on the invariants build"
 	@PYTHONPATH=build/debug/lib $(BIN)/pytest -q $(ENGINE_TESTS)
 
-test-address: build
+test-address: build-tested
 	@echo "== AddressSanitizer build"
 	@PHANTOMDB_SANITIZE=address $(BIN)/python setup.py -q build
 	@echo "== tests, fast tier, under AddressSanitizer"
@@ -113,7 +121,7 @@ endif
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache asv_bench/.asv
 	find core frontends cluster tests asv_bench phantomdb -name '*.so' -delete -o -name __pycache__ -prune -exec rm -rf {} +
-	rm -f $(VENV)/.built $(VENV)/.installed $(VENV)/.bench
+	rm -f $(VENV)/.built $(VENV)/.installed $(VENV)/.tools-for-tests $(VENV)/.bench
 
 distclean: clean
 	rm -rf $(VENV)

@@ -5,10 +5,10 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.keyspace import KeySpace, Snapshot
@@ -17,6 +17,11 @@ from phantomdb.core.errors import CLOSED, DatabaseClosed, InvalidArgument
 from phantomdb.core.options import Options
 from phantomdb.core.store import LocalStore
 from phantomdb.core.transactions import Isolation, Transaction, run
+
+if TYPE_CHECKING:
+    from phantomdb.core.query.engine import QueryEngine
+    from phantomdb.core.query.result import Result
+    from phantomdb.core.query.session import Session
 
 T = TypeVar("T")
 
@@ -71,6 +76,10 @@ class Database:
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
         self.store = LocalStore(path, options)
         self.kv = KeyValue(self, KV_PREFIX)
+        self._mutex = threading.Lock()
+        self._queries: QueryEngine | None = None                 # guarded by the mutex
+        self._threads = threading.local()                        # sessions of frontends, by name
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()     # all of them; guarded by the mutex
         _open_databases.add(self)
 
     @property
@@ -89,13 +98,55 @@ class Database:
 
     def transaction(self, *, isolation: Isolation = "serializable") -> Transaction:
         """A new transaction; strictly serializable unless isolation="snapshot"."""
-        return Transaction(self.store, KV_PREFIX, isolation)
+        return Transaction(self.store, KV_PREFIX, isolation, None, self)
 
     def run(self, function: Callable[[Transaction], T], *, isolation: Isolation = "serializable",
             timeout_s: float = RUN_TIMEOUT_S) -> T:
         """Calls `function(txn)`, commits and returns its result; starts again on a conflict. The function must
         therefore have no effect besides those on the transaction."""
-        return run(lambda age: Transaction(self.store, KV_PREFIX, isolation, age), function, timeout_s=timeout_s)
+        return run(lambda age: Transaction(self.store, KV_PREFIX, isolation, age, self), function, timeout_s=timeout_s)
+
+    @property
+    def queries(self) -> QueryEngine:
+        """What sessions share; made when the first one needs it."""
+        with self._mutex:
+            if self._queries is None:
+                self.store.check_usable()
+                from phantomdb.core.query.engine import QueryEngine
+                self._queries = QueryEngine(self.store)
+            return self._queries
+
+    def session(self, name: str = "main", user: str = "phantomdb") -> Session:
+        """A new session on the database `name` in it: for frontends. Programs use sql() or phantomdb.dbapi."""
+        from phantomdb.core.query.session import Session
+        return Session(self, name, user)
+
+    def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Result:
+        """Runs SQL: each statement in a transaction of its own, unless it begins one. Parameters are `?`, `$1` or
+        `:name`. Each thread has a session to itself."""
+        result: Result = self.frontend("sql").execute(text, parameters)
+        return result
+
+    def frontend(self, name: str) -> Any:
+        """This thread's session of the frontend `name`."""
+        sessions: dict[str, Any] | None = getattr(self._threads, "sessions", None)
+        if sessions is None:
+            sessions = self._threads.sessions = {}
+        found = sessions.get(name)
+        if found is None:
+            from phantomdb.core.frontends import frontend
+            session = self.session()
+            with self._mutex:
+                self._sessions.add(session)
+            found = sessions[name] = frontend(name).session(session)
+        return found
+
+    def load(self, table: str, data: Any, columns: Sequence[str] | None = None, *, schema: str = "public") -> int:
+        """Adds the rows of an Arrow table or reader, a pandas or polars frame, or anything else with
+        __arrow_c_stream__ to a table; how many. All become visible at once, or none does. Columns go by name, or in the
+        order of `columns`; those not given get their defaults. Errors as of INSERT; LimitExceeded."""
+        from phantomdb.core.query.load import load
+        return load(self.session(), table, data, columns, schema=schema)
 
     def stats(self) -> dict[str, Any]:
         """Figures of the moment: levels, amplification, memory, counters."""
@@ -139,6 +190,14 @@ class Database:
     def close(self) -> None:
         """Waits for calls in flight, flushes, and closes all files. Closing twice is fine."""
         _open_databases.discard(self)
+        with self._mutex:
+            queries, self._queries = self._queries, None
+            sessions = list(self._sessions)
+        if not self.store.engine.in_child and not self.store.is_closed:
+            for session in sessions:
+                session.close()
+        if queries is not None and not self.store.engine.in_child and not self.store.is_closed:
+            queries.close()
         self.store.close()
 
     def __enter__(self) -> Database:

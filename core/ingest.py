@@ -15,7 +15,7 @@ database, or behind its last key, costs no compaction.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 FLUSHES_BEFORE = 2                   # each leaves what was written during it: the second far less than the first
 
 
-def ingest(store: LocalStore, prefix: int, pairs: Iterable[tuple[bytes, bytes]] | Mapping[bytes, bytes]) -> int:
+def ingest(store: LocalStore, prefix: int, pairs: Iterable[tuple[bytes, bytes]] | Mapping[bytes, bytes],
+           check: Callable[[], None] | None = None) -> int:
     """Adds the pairs, sorted by key and distinct, to the keyspace of `prefix`; how many there were. InvalidArgument
-    names the first key that is out of order, and nothing is added then."""
+    names the first key that is out of order, and nothing is added then. `check` is called at the last moment, while
+    commits wait: it raises if the pairs may no longer be added."""
     with store.use():
         options = store.options
         writer = IngestWriter(store.engine, prefix, block_bytes=options.block_bytes,
@@ -45,13 +47,13 @@ def ingest(store: LocalStore, prefix: int, pairs: Iterable[tuple[bytes, bytes]] 
                 writer.discard()
                 raise
             if writer.tables:
-                _install(store, writer)
+                _install(store, writer, check)
         finally:
             writer.close()
         return writer.count
 
 
-def _install(store: LocalStore, writer: IngestWriter) -> None:
+def _install(store: LocalStore, writer: IngestWriter, check: Callable[[], None] | None) -> None:
     """Tables that were not installed for certain are removed; of others the next change of the manifest decides."""
     engine = store.engine
     installing = False
@@ -63,6 +65,8 @@ def _install(store: LocalStore, writer: IngestWriter) -> None:
             try:
                 doors.sync(engine)               # what becomes visible with the timestamp must not be lost below it
                 store.flush()
+                if check is not None:
+                    check()
                 timestamp = doors.reserve_ts(engine)
                 first = None
                 try:

@@ -78,6 +78,16 @@ class Options:
         0, 0, 64 << 30, "bytes/s", "what compactions may write; 0 is no limit")
     retention_s: float = _number(
         60.0, 0.0, 3.2e9, "s", "how far back AS OF may read; older versions go at compaction")
+    column_cache_bytes: int = _number(
+        512 * _MIB, 0, 64 * _TIB, "bytes",
+        "memory for columns of tables that queries over whole tables read, kept while the table does not change")
+    query_memory_bytes: int = _number(
+        1024 * _MIB, 16 * _MIB, 64 * _TIB, "bytes",
+        "memory of all running queries for joins, sorts and groups together; beyond it they use temporary files")
+    query_temporary_bytes: int = _number(
+        16 << 30, 0, 64 * _TIB, "bytes", "what queries may use of temporary files")
+    temporary_folder: str | None = field(default=None, metadata={
+        "unit": "", "meaning": "where temporary files of queries go; None is the system's folder for them"})
     file_system: FileSystem | FileSystemLike | None = field(default=None, metadata={
         "unit": "", "meaning": "object that does all file work, for tests and simulation; None is the disk"})
 
@@ -86,6 +96,8 @@ class Options:
             _check(item.name, getattr(self, item.name), item.metadata, whole=not isinstance(item.default, float))
         if not isinstance(self.create, bool):
             raise InvalidArgument(f"create must be True or False, not {self.create!r}")
+        if self.temporary_folder is not None and not isinstance(self.temporary_folder, str):
+            raise InvalidArgument(f"temporary_folder must be a path, not {self.temporary_folder!r}")
         if self.file_system is not None and not callable(getattr(self.file_system, "open", None)):
             raise InvalidArgument(f"file_system must be an object like phantomdb.core.filesystems.MemoryFileSystem, "
                                   f"not {self.file_system!r}")

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from phantomdb.core._ext.transaction import TransactionCore, TransactionKeySpace, set_closed_error
 from phantomdb.core.errors import InvalidArgument, RetryableConflict, TransactionClosed
 
 if TYPE_CHECKING:
+    from phantomdb.core.database import Database
     from phantomdb.core.locks import LockTable
+    from phantomdb.core.query.result import Result
+    from phantomdb.core.query.session import Session
     from phantomdb.core.store import LocalStore
 
 Isolation = Literal["serializable", "snapshot"]
@@ -67,10 +70,14 @@ class Transaction:
     """A unit of work: everything or nothing, as if alone. For one thread at a time."""
 
     def __init__(self, store: LocalStore, prefix: int, isolation: Isolation = "serializable",
-                 age: int | None = None) -> None:
+                 age: int | None = None, database: Database | None = None) -> None:
         if isolation not in ("serializable", "snapshot"):
             raise InvalidArgument(f"isolation must be 'serializable' or 'snapshot', not {isolation!r}")
         store.check_usable()
+        self.isolation: Isolation = isolation
+        self._database = database                        # for frontends
+        self._session: Session | None = None             # of all frontends in this transaction
+        self._frontends: dict[str, Any] = {}
         self.core = TransactionCore(store.engine, isolation == "serializable", 0,
                                     store.options.transaction_bytes)
         self._locks = store.locks
@@ -78,16 +85,52 @@ class Transaction:
         self.kv = TransactionKeyValue(self.core, prefix, self._locks, self._holder)
 
     def commit(self) -> int:
-        """Applies all writes at once; returns the commit timestamp. RetryableConflict: nothing was applied."""
+        """Applies all writes at once; returns the commit timestamp. RetryableConflict: nothing was applied.
+        IntegrityViolation: a deferred constraint does not hold; rolled back."""
+        session, self._session = self._session, None
         try:
-            return self.core.commit()
+            if session is not None:
+                session.check_deferred()
+            timestamp = self.core.commit()
+        except BaseException:
+            self.core.rollback()
+            raise
         finally:
             self._locks.release_all(self._holder)
+            if session is not None:
+                self._frontends.clear()
+                later = session.leave()
+        if session is not None:
+            session.build(later)
+        return timestamp
 
     def rollback(self) -> None:
         """Ends the transaction without effect."""
         self.core.rollback()
         self._locks.release_all(self._holder)
+        if self._session is not None:
+            self._session.leave()
+            self._session = None
+            self._frontends.clear()
+
+    def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Result:
+        """Runs SQL in this transaction. A statement that fails is undone; the transaction goes on."""
+        result: Result = self.frontend("sql").execute(text, parameters)
+        return result
+
+    def frontend(self, name: str) -> Any:
+        """A session of the frontend `name` in this transaction; all of them see the same rows."""
+        self.core.check_open()
+        found = self._frontends.get(name)
+        if found is None:
+            from phantomdb.core.frontends import frontend
+            if self._database is None:
+                raise InvalidArgument("only a transaction of Database.transaction() or run() has frontends")
+            if self._session is None:
+                self._session = self._database.session()
+                self._session.join(self)
+            found = self._frontends[name] = frontend(name).session(self._session)
+        return found
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

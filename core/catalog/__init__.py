@@ -1,0 +1,1 @@
+"""Which tables, columns and indexes there are, and how they change."""

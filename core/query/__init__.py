@@ -1,0 +1,1 @@
+"""From a plan of resolved ids to rows: the plan, its builder, functions, statistics, and two executors."""

@@ -1,0 +1,1 @@
+"""Functions and operators by subject; registry.py says how they are found."""

@@ -1,0 +1,58 @@
+"""How DuckDB's forms of our functions are written.
+
+Most of DuckDB's functions are ours for nearly all values and differ at the edges: it gives Infinity where we raise,
+or folds letters in another way. Such a form computes the value in DuckDB and asks the definition, the Python function,
+only where a condition says that the two may differ:
+
+    CASE WHEN (isfinite(a * b)) IS NOT FALSE THEN a * b ELSE PYTHON(a, b) END
+
+An argument named more than once is computed once: what is not just a column or a constant is bound by a lambda.
+
+Forms have marks that vector_functions.py fills in: PYTHON, the name under which the definition is known to DuckDB;
+DIVIDE, that of the division of numerics; in aggregates and windows DISTINCT and ORDER for what comes before and after
+the arguments, NULLS for IGNORE NULLS, TAIL for FILTER and OVER after each call. A template has them as {python},
+{divide}, {distinct}, {order}, {nulls}, {tail}.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from phantomdb.core.values import Type
+
+# A text of SQL never has a NUL, so these stand for nothing a user wrote.
+PYTHON, DIVIDE, DISTINCT, ORDER, NULLS, TAIL = (f"\0{name}\0" for name in (
+    "python", "divide", "distinct", "order", "nulls", "tail"))
+# An argument as long as that, or with a call in it, is bound to a name rather than written twice.
+_REPEATABLE_CHARACTERS = 60
+_CALL = re.compile(r"(?i)\b(?!(?:cast|as|decimal|in|and|or)\b)[a-z_]\w*\"?\s*\(|\b(?:lambda|select|case)\b|\0")
+
+
+def once(arguments: Sequence[str], body: Callable[[Sequence[str]], str]) -> str:
+    """`body` of the arguments, each of them computed once however often the body names it."""
+    if all(len(argument) <= _REPEATABLE_CHARACTERS and not _CALL.search(argument) for argument in arguments):
+        return body(arguments)
+    names = [f"p.a{index}" for index in range(len(arguments))]
+    packed = ", ".join(f"a{index} := {argument}" for index, argument in enumerate(arguments))
+    return f"list_transform([struct_pack({packed})], lambda p: {body(names)})[1]"
+
+
+def fast(condition: str, value: str) -> Callable[[Sequence[str], Sequence[Type], Type], str]:
+    """`value` where `condition` is true or NULL, the definition elsewhere. Both name the arguments {0}, {1}, ...;
+    the condition names the value {value}."""
+    def form(arguments: Sequence[str], _types: Sequence[Type], _result: Type) -> str:
+        def body(names: Sequence[str]) -> str:
+            computed = value.format(*names)
+            test = condition.format(*names, value=computed)
+            return f"CASE WHEN ({test}) IS NOT FALSE THEN {computed} ELSE {PYTHON}({', '.join(names)}) END"
+        return once(arguments, body)
+    return form
+
+
+ASCII = "strlen({0}) = length({0})"
+FINITE = "isfinite({value})"
+
+
+def template(text: str, arguments: Sequence[str]) -> str:
+    """A template with its arguments and marks."""
+    return text.format(*arguments, python=PYTHON, divide=DIVIDE, distinct=DISTINCT, order=ORDER, nulls=NULLS, tail=TAIL)

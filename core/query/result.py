@@ -1,0 +1,105 @@
+"""What a statement gives back: rows in the forms Python users want, or the number of rows it changed."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from phantomdb.core.values import Type
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow as pa
+
+Row = tuple[Any, ...]
+
+
+class ArrowSource(Protocol):
+    """Rows that are Arrow already (core/query/vector.py)."""
+
+    def fetchall(self) -> list[Row]: ...
+    def arrow(self) -> pa.Table: ...
+
+
+class Result:
+    """Iterate over it for tuples. `row_count`: rows that were changed or given back; -1 where it makes no sense."""
+
+    __slots__ = ("_at", "_rows", "_source", "names", "row_count", "tag", "types")
+
+    def __init__(self, names: Sequence[str] = (), types: Sequence[Type] = (), rows: list[Row] | None = None,
+                 source: ArrowSource | None = None, tag: str = "", row_count: int = -1) -> None:
+        self.names, self.types, self.tag = tuple(names), tuple(types), tag
+        self._rows, self._source, self._at = rows, source, 0
+        self.row_count = len(rows) if rows is not None and row_count < 0 and names else row_count
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the statement was one that gives rows, even if there are none."""
+        return bool(self.names) or self._source is not None
+
+    def _all(self) -> list[Row]:
+        if self._rows is None:
+            self._rows = self._source.fetchall() if self._source is not None else []
+            self.row_count = len(self._rows) if self.row_count < 0 else self.row_count
+        return self._rows
+
+    def fetchall(self) -> list[Row]:
+        """The rows not yet fetched."""
+        rows, at = self._all(), self._at
+        self._at = len(rows)
+        return rows[at:] if at else list(rows)
+
+    def fetchmany(self, size: int = 1) -> list[Row]:
+        rows = self._all()[self._at:self._at + size]
+        self._at += len(rows)
+        return rows
+
+    def fetchone(self) -> Row | None:
+        """The next row, or None."""
+        rows = self._all()
+        if self._at >= len(rows):
+            return None
+        self._at += 1
+        return rows[self._at - 1]
+
+    def scalar(self) -> Any:
+        """The first value of the first row, or None."""
+        rows = self._all()
+        return rows[0][0] if rows else None
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """All rows as dictionaries by column name; of two columns with one name the last counts."""
+        return [dict(zip(self.names, row, strict=True)) for row in self._all()]
+
+    def __iter__(self) -> Iterator[Row]:
+        while (row := self.fetchone()) is not None:
+            yield row
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    # ---------------------------------------------------------------- Arrow and what stands on it
+
+    def arrow(self) -> pa.Table:
+        """All rows as an Arrow table."""
+        if self._source is not None:
+            return self._source.arrow()
+        from phantomdb.core.query.arrow_rows import table_of
+        return table_of(self.names, self.types, self._all())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.arrow().__arrow_c_stream__(requested_schema)
+
+    def pandas(self) -> pandas.DataFrame:
+        """All rows as a pandas data frame."""
+        return self.arrow().to_pandas()
+
+    def polars(self) -> polars.DataFrame:
+        """All rows as a polars data frame."""
+        import polars
+        frame = polars.from_arrow(self.arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def __repr__(self) -> str:
+        return f"<phantomdb.Result {self.tag or ', '.join(self.names)}>"

@@ -1,0 +1,1 @@
+"""The SQL frontend: PostgreSQL's dialect, parsed by sqlglot, compiled to plans of core."""

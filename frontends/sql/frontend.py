@@ -1,0 +1,270 @@
+"""The SQL frontend: texts and parameters in, results out.
+
+    text -> statements (parse.py) -> utility        BEGIN, SET, COPY, EXPLAIN, ...       (utility.py)
+                                  -> definition     CREATE, ALTER, DROP, ...             (definitions.py)
+                                  -> plan           SELECT, INSERT, UPDATE, DELETE, ...  (queries.py, changes.py)
+
+Plans are kept by text, types of the parameters, catalog and search path; a statement that comes again is neither
+parsed nor bound.
+"""
+from __future__ import annotations
+
+import datetime
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from phantomdb.core.query import plan
+from phantomdb.core.query.builder import Builder, type_of_value
+from phantomdb.core.query.errors import StatementTooComplex, SyntaxFailure, UndefinedParameter
+from phantomdb.core.query.result import Result
+from phantomdb.core.values import Type
+from phantomdb.frontends.sql import parse
+from phantomdb.frontends.sql.changes import ChangeBinder
+from phantomdb.frontends.sql.names import Names
+from phantomdb.frontends.sql.queries import QueryBinder
+
+if TYPE_CHECKING:
+    from phantomdb.core.query.session import Session
+    from phantomdb.frontends.sql.utility import Prepared
+    from phantomdb.core.tables.rows import RowTransaction
+
+CACHED_TEXTS = 1000
+_CHANGES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
+_QUERIES = {"SELECT", "VALUES", "TABLE", "WITH", ""}          # "" begins with a parenthesis
+_DEFINITIONS = {"CREATE", "ALTER", "DROP", "COMMENT", "TRUNCATE"}
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A statement ready to run."""
+
+    statement: plan.Statement
+    keys: tuple[int | str, ...]          # which given parameter $1, $2, ... are
+    tag: str
+
+
+class PlanCache:
+    """Of one database; all sessions share it."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._texts: OrderedDict[str, list[parse.Statement]] = OrderedDict()
+        self._plans: OrderedDict[Any, Bound] = OrderedDict()
+
+    def statements(self, text: str) -> list[parse.Statement]:
+        with self._mutex:
+            if (found := self._texts.get(text)) is not None:
+                self._texts.move_to_end(text)
+                return found
+        made = parse.split(text)
+        with self._mutex:
+            self._texts[text] = made
+            while len(self._texts) > CACHED_TEXTS:
+                self._texts.popitem(last=False)
+        return made
+
+    def get(self, key: Any) -> Bound | None:
+        return self._plans.get(key)
+
+    def put(self, key: Any, bound: Bound) -> None:
+        with self._mutex:
+            self._plans[key] = bound
+            while len(self._plans) > CACHED_TEXTS:
+                self._plans.popitem(last=False)
+
+
+_caches: WeakKeyDictionary[Any, PlanCache] = WeakKeyDictionary()     # by database
+_caches_mutex = threading.Lock()
+
+
+class SqlFrontend:
+    """What the entry point group phantomdb.frontends names."""
+
+    name = "sql"
+
+    def session(self, session: Session) -> SqlSession:
+        return SqlSession(session)
+
+
+class SqlSession:
+    """SQL over one core session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.prepared: dict[str, Prepared] = {}
+        self.notices: list[str] = []                         # of the last execute()
+        with _caches_mutex:
+            self._plans = _caches.setdefault(session.engine, PlanCache())
+
+    def execute(self, text: str, parameters: Parameters = ()) -> Result:
+        """Runs the statements of a text; gives the result of the last. QueryError and its subclasses have the position
+        in the text."""
+        self.notices.clear()
+        statements = self._plans.statements(text)
+        if len(statements) > 1 and parameters:
+            raise SyntaxFailure("parameters go with one statement at a time")
+        result = Result()
+        for statement in statements:
+            result = self.run(statement, parameters)
+        return result
+
+    def execute_many(self, text: str, rows: Sequence[Parameters]) -> int:
+        """Runs one statement that changes rows for each of `rows`, all or none; how many rows it changed. Where the
+        values of each parameter have one type, or are None, it is bound once."""
+        self.notices.clear()
+        statements = self._plans.statements(text)
+        if len(statements) != 1 or not statements[0].words or statements[0].words[0] not in _CHANGES:
+            raise SyntaxFailure("INSERT, UPDATE, DELETE or MERGE is expected here, once")
+        if not rows:
+            return 0
+        typical = _representative(rows)
+        if typical is not None:
+            bound = self.bind(statements[0], typical)
+            assert not isinstance(bound.statement, plan.Query)
+            return self.session.execute_many(bound.statement, [_values(bound.keys, row) for row in rows])
+        is_alone = not self.session.in_transaction
+        if is_alone:
+            self.session.begin()
+        try:
+            count = sum(max(0, self.run(statements[0], row).row_count) for row in rows)
+            if is_alone:
+                self.session.commit()
+        except BaseException:
+            if is_alone:
+                self.session.rollback()
+            raise
+        return count
+
+    def run(self, statement: parse.Statement, parameters: Parameters = ()) -> Result:
+        """Runs one statement."""
+        word = statement.words[0] if statement.words else ""
+        try:
+            if word in _QUERIES or word in _CHANGES:
+                with self.session.failing():
+                    bound = self.bind(statement, parameters)
+                return self.session.execute(bound.statement, _values(bound.keys, parameters), bound.tag)
+            if word in _DEFINITIONS:
+                return self._define(statement)
+            from phantomdb.frontends.sql import utility
+            return utility.run(self, statement, parameters)
+        except RecursionError:
+            raise StatementTooComplex from None
+
+    def _define(self, statement: parse.Statement) -> Result:
+        """CREATE, ALTER, DROP, COMMENT, TRUNCATE: all steps in one transaction."""
+        from phantomdb.frontends.sql import definitions_steps as steps
+        from phantomdb.frontends.sql.definitions import DefinitionBinder
+
+        def work(rows: RowTransaction) -> Result:
+            names = Names(rows.catalog, self.session.name, self.session.search_path)
+            definition = DefinitionBinder(QueryBinder(Builder(), names)).bind(statement)
+            created, count = 0, -1
+            for step in definition.steps:
+                match step:
+                    case steps.ChangeCatalog():
+                        created = self.session.define(rows, step.apply).created
+                    case steps.Fill():
+                        insert = step.insert(rows.catalog, created)
+                        count = self.session.executor.execute(insert, rows, (), "").row_count
+                    case steps.Clear():
+                        for table in step.tables:
+                            rows.clear(rows.layout(table))
+                    case steps.Restart():
+                        sequence = rows.catalog.sequence(step.sequence)
+                        rows.sequences.set(sequence, sequence.start if step.value is None else step.value, False)
+            self.notices += definition.notices
+            return Result(tag=definition.tag, row_count=count)
+
+        return self.session.run(work)
+
+    # ---------------------------------------------------------------- binding
+
+    def names(self) -> Names:
+        """Names as they stand for the next statement."""
+        return Names(self.session.catalog, self.session.name, self.session.search_path)
+
+    def bind(self, statement: parse.Statement, parameters: Parameters = ()) -> Bound:
+        """The plan of a query or change, from the cache when it is there."""
+        catalog = self.session.catalog
+        given = parameters.values() if isinstance(parameters, Mapping) else parameters
+        types = tuple([type_of_value(value) for value in given])
+        names = tuple(parameters) if isinstance(parameters, Mapping) else ()
+        key = (statement.text, types, names, catalog.version, self.session.name, self.session.search_path)
+        if (found := self._plans.get(key)) is not None:
+            return found
+        tree = statement.tree()
+        keys = tuple(statement.parameters)
+        builder = Builder(_types(keys, types, names))
+        queries = QueryBinder(builder, Names(catalog, self.session.name, self.session.search_path))
+        queries.as_of = statement.as_of
+        bound: plan.Statement
+        if type(tree).__name__ in ("Insert", "Update", "Delete", "Merge"):
+            bound = ChangeBinder(queries, statement.overriding).bind(tree)
+            tag = type(tree).__name__.upper()
+        else:
+            bound, tag = queries.settled(queries.bind(tree)), "SELECT"
+        made = Bound(bound, keys, tag)
+        self._plans.put(key, made)
+        return made
+
+
+def _types(keys: Sequence[int | str], types: Sequence[Type], names: Sequence[str]) -> list[Type]:
+    """The type of $1, $2, ..."""
+    result = []
+    for key in keys:
+        if isinstance(key, str):
+            if key not in names:
+                raise UndefinedParameter(f'no value was given for parameter ":{key}"')
+            result.append(types[names.index(key)])
+        elif key >= len(types) or names:
+            raise UndefinedParameter(f"there is no parameter ${key + 1}: {len(types)} values were given")
+        else:
+            result.append(types[key])
+    return result
+
+
+def _representative(rows: Sequence[Parameters]) -> Parameters | None:
+    """One row of values whose types are those of all rows; None: there is none."""
+    first = rows[0]
+    if isinstance(first, Mapping):
+        if any(not isinstance(row, Mapping) or row.keys() != first.keys() for row in rows):
+            return None
+        named: list[Any] = list(rows)
+        found = {name: _typical([row[name] for row in named]) for name in first}
+        return None if any(value is _MIXED for value in found.values()) else found
+    if any(isinstance(row, Mapping) or len(row) != len(first) for row in rows):
+        return None
+    values = [_typical(column) for column in zip(*rows, strict=True)]
+    return None if any(value is _MIXED for value in values) else values
+
+
+_MIXED = object()
+
+
+def _typical(values: Sequence[Any]) -> Any:
+    """One of the values, of the type that fits all; _MIXED: there is none."""
+    classes = {value.__class__ for value in values} - {None.__class__}
+    if not classes:
+        return None
+    if len(classes) > 1 or not classes <= _PLAIN:
+        return _MIXED
+    there = (value for value in values if value is not None)
+    return max(there, key=abs) if classes == {int} else next(there)
+
+
+# Classes whose values have one type, or of whole numbers, the type of the widest.
+_PLAIN = {bool, int, float, str, bytes, Decimal, datetime.date, datetime.time, UUID, dict}
+
+
+def _values(keys: Sequence[int | str], parameters: Parameters) -> list[Any]:
+    if isinstance(parameters, Mapping):
+        return [parameters[key] for key in keys]             # type: ignore[index]
+    return [parameters[key] for key in keys]                 # type: ignore[index]
