@@ -19,7 +19,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from msgspec import Struct
 
 from phantomdb.core.database import Database
 from phantomdb.core.options import Options
@@ -215,8 +217,12 @@ class Connection:
 
     def execute(self, operation: str, parameters: Parameters = ()) -> Cursor:
         """cursor().execute()"""
-        self._check()
-        return Cursor(self).execute(operation, parameters)
+        if self._database is None:
+            self._check()
+        cursor = Cursor(self)
+        result = cursor._result = self._run(operation, parameters)
+        cursor.rowcount = result.row_count
+        return cursor
 
     def executemany(self, operation: str, rows: Iterable[Parameters]) -> Cursor:
         """cursor().executemany()"""
@@ -263,13 +269,12 @@ class Connection:
 
     def _run(self, operation: str, parameters: Parameters) -> Result:
         try:
-            if not self._autocommit and not self._session.in_transaction and not (
+            if not self._autocommit and self._session.rows is None and not (
                     operation.lstrip()[:5].lower().startswith(_BEGINNINGS)):
                 self._session.begin()
-            result: Result = self._sql.execute(operation, parameters)
+            return self._sql.execute(operation, parameters)  # type: ignore[no-any-return]
         except TRANSLATED as error:
             raise translated(error) from error
-        return result
 
     def __enter__(self) -> Connection:
         self._check()
@@ -289,17 +294,15 @@ class Connection:
 
 # -------------------------------------------------------------------- cursors
 
-class Cursor:
+class Cursor(Struct, eq=False, weakref=True):      # a Struct is made in less time than other objects
     """Made by Connection.cursor(). Runs one statement at a time."""
 
-    arraysize = 1
-    lastrowid = None                     # rows have keys of any type: RETURNING tells them
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._result: Result | None = None
-        self._is_closed = False
-        self.rowcount = -1
+    connection: Connection
+    _result: Result | None = None
+    _is_closed: bool = False
+    rowcount: int = -1
+    arraysize: int = 1
+    lastrowid: ClassVar[None] = None     # rows have keys of any type: RETURNING tells them
 
     @property
     def description(self) -> list[tuple[str, Type, None, None, int | None, int | None, None]] | None:
@@ -354,7 +357,10 @@ class Cursor:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows that are left."""
-        return self._rows().fetchall()
+        result = self._result
+        if result is None or not result.names or self.connection._database is None:
+            result = self._rows()
+        return result.fetchall()
 
     def arrow(self) -> pa.Table:
         """All rows as an Arrow table."""

@@ -13,7 +13,7 @@ from phantomdb.core.query import plan, row_executor
 from phantomdb.core.query.errors import CardinalityViolation
 from phantomdb.core.query.evaluate import EvaluationContext, compile_expression
 from phantomdb.core.query.optimizer import optimize
-from phantomdb.core.query.result import Result
+from phantomdb.core.query.result import Result, result_of
 from phantomdb.core.query.rewrite import outputs, references, walk
 from phantomdb.core.query.sources import TransactionSource
 from phantomdb.core.query.vector import Cancellation
@@ -61,9 +61,9 @@ class Executor:
     def query(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any], tag: str = "SELECT") -> Result:
         types = [column.type for column in query.columns]
         optimized = optimize(query)
-        prepared = row_executor.prepare(optimized, rows.catalog)
+        prepared = row_executor.prepare(optimized, rows.catalog, rows.layouts)
         if prepared is not None:
-            return Result(query.names, types, prepared.run(rows, parameters), tag=tag)
+            return result_of(query.names, types, prepared.run(rows, parameters), tag)
         return self.vector(optimized, rows, parameters, tag)
 
     def vector(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any], tag: str = "SELECT") -> Result:
@@ -72,7 +72,7 @@ class Executor:
         source = TransactionSource(engine, rows, self.session.name, parameters)
         cancel = self.session.cancellation = Cancellation()
         found = engine.vector.run(query, parameters, source, timeout_s=self.session.statement_timeout_s, cancel=cancel)
-        return Result(query.names, [column.type for column in query.columns], source=found, tag=tag)
+        return Result(query.names, tuple([column.type for column in query.columns]), None, found, tag)
 
     def rows_of(self, node: plan.Node, columns: Sequence[plan.Column], rows: RowTransaction, parameters: Sequence[Any]
                 ) -> list[Row]:
@@ -99,8 +99,8 @@ class _Change:
         self.row_statement.finish()
         if returning is None:
             return Result(tag=tag, row_count=self.count)
-        return Result(returning.names, [item.column.type for item in returning.items], self.returned, tag=tag,
-                      row_count=self.count)
+        return Result(returning.names, tuple([item.column.type for item in returning.items]), self.returned, None, tag,
+                      self.count)
 
     # ---------------------------------------------------------------- the four statements
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
+
 from phantomdb.core.values import Type
 
 if TYPE_CHECKING:
@@ -21,16 +23,16 @@ class ArrowSource(Protocol):
     def arrow(self) -> pa.Table: ...
 
 
-class Result:
+class Result(Struct, eq=False):      # a Struct, because one is made for each statement, however short
     """Iterate over it for tuples. `row_count`: rows that were changed or given back; -1 where it makes no sense."""
 
-    __slots__ = ("_at", "_rows", "_source", "names", "row_count", "tag", "types")
-
-    def __init__(self, names: Sequence[str] = (), types: Sequence[Type] = (), rows: list[Row] | None = None,
-                 source: ArrowSource | None = None, tag: str = "", row_count: int = -1) -> None:
-        self.names, self.types, self.tag = tuple(names), tuple(types), tag
-        self._rows, self._source, self._at = rows, source, 0
-        self.row_count = len(rows) if rows is not None and row_count < 0 and names else row_count
+    names: tuple[str, ...] = ()
+    types: tuple[Type, ...] = ()
+    _rows: list[Row] | None = None
+    _source: ArrowSource | None = None
+    tag: str = ""
+    row_count: int = -1
+    _at: int = 0                     # rows fetched
 
     @property
     def has_rows(self) -> bool:
@@ -45,9 +47,11 @@ class Result:
 
     def fetchall(self) -> list[Row]:
         """The rows not yet fetched."""
-        rows, at = self._all(), self._at
-        self._at = len(rows)
-        return rows[at:] if at else list(rows)
+        rows = self._rows
+        if rows is None:
+            rows = self._all()
+        at, self._at = self._at, len(rows)
+        return rows[at:]
 
     def fetchmany(self, size: int = 1) -> list[Row]:
         rows = self._all()[self._at:self._at + size]
@@ -103,3 +107,8 @@ class Result:
 
     def __repr__(self) -> str:
         return f"<phantomdb.Result {self.tag or ', '.join(self.names)}>"
+
+
+def result_of(names: Sequence[str], types: Sequence[Type], rows: list[Row], tag: str = "") -> Result:
+    """Of rows that are all there."""
+    return Result(tuple(names), tuple(types), rows, None, tag, len(rows))

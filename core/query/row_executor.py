@@ -23,7 +23,7 @@ from phantomdb.core.query.evaluate import EvaluationContext, Evaluator, compile_
 from phantomdb.core.query.optimizer import conjuncts
 from phantomdb.core.query.ordering import sort_key
 from phantomdb.core.tables.indexes import fetch, scan_index
-from phantomdb.core.tables.layout import TableLayout
+from phantomdb.core.tables.layout import LayoutCache, TableLayout
 from phantomdb.core.tables.rows import RowTransaction
 
 Row = tuple[Any, ...]
@@ -71,9 +71,9 @@ class RowPlan:
         return [pick(row) for row in self.produce(Run(rows, self.context), ())]
 
 
-def prepare(query: plan.Query, catalog: Catalog) -> RowPlan | None:
+def prepare(query: plan.Query, catalog: Catalog, layouts: LayoutCache | None = None) -> RowPlan | None:
     """The query for this executor, or None."""
-    preparer = _Preparer(catalog)
+    preparer = _Preparer(catalog, LayoutCache() if layouts is None else layouts)
     try:
         root = preparer.node(query.plan, {}, 0)
         if root.estimated_rows > MAX_ESTIMATED_ROWS:
@@ -92,11 +92,10 @@ def _same(row: Row) -> Row:
 
 
 class _Preparer:
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, layouts: LayoutCache) -> None:
+        self.catalog, self.layouts = catalog, layouts
         self.context = EvaluationContext()
         self.accesses: list[tuple[Table, Access]] = []
-        self.layouts: dict[int, TableLayout] = {}
 
     def expression(self, expression: plan.Expression, columns: Mapping[int, int]) -> Evaluator:
         from phantomdb.core.query.errors import FeatureNotSupported
@@ -145,7 +144,7 @@ class _Preparer:
         access = choose(table, node, conditions)
         if access.is_everything:
             raise _NotForRows
-        layout = self.layouts.setdefault(table.id, TableLayout(table))
+        layout = self.layouts.of(table)
         columns, pick = _scanned(node, layout)
         self.accesses.append((table, access))
         produce = self.accessed(layout, access, outer)

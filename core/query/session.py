@@ -63,8 +63,8 @@ class Session:
         self.cancellation: Cancellation | None = None        # of the last query of the vector executor
         self._transaction: Transaction | None = None
         self._owns_transaction = True
-        self._rows: RowTransaction | None = None
-        self._is_failed = False
+        self.rows: RowTransaction | None = None               # of the open transaction
+        self.is_failed = False                               # a statement failed: only a rollback is possible
         self._savepoints: list[tuple[str, int, Catalog, tuple[_Settings, _Settings | None] | None]] = []
         self._settings_before: _Settings | None = None       # of the transaction; None: it has changed none
         self._settings_after: _Settings | None = None        # what a commit leaves, where SET LOCAL made them others
@@ -77,11 +77,6 @@ class Session:
     def in_transaction(self) -> bool:
         """Whether begin() was called and neither commit() nor rollback() yet."""
         return self._transaction is not None
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether a statement of the open transaction failed: only a rollback is possible."""
-        return self._is_failed
 
     def begin(self, isolation: Isolation | None = None, *, read_only: bool | None = None) -> None:
         if self._transaction is not None:
@@ -116,8 +111,8 @@ class Session:
 
     def check_deferred(self) -> None:
         """Before a joined transaction commits. IntegrityViolation."""
-        if self._rows is not None:
-            self._rows.check_deferred()
+        if self.rows is not None:
+            self.rows.check_deferred()
 
     def leave(self) -> list[BuildIndex]:
         """A joined transaction has ended; what to hand to build() if it was committed."""
@@ -127,8 +122,8 @@ class Session:
 
     def _start(self, transaction: Transaction) -> None:
         self._transaction, self._owns_transaction = transaction, True
-        self._rows = self.engine.tables.rows(transaction)
-        self._is_failed = False
+        self.rows = self.engine.tables.rows(transaction)
+        self.is_failed = False
         self._savepoints.clear()
 
     def commit(self) -> None:
@@ -136,7 +131,7 @@ class Session:
         transaction, rows = self._require()
         if not self._owns_transaction:
             raise InvalidTransactionState("this transaction is committed by the program that opened it")
-        if self._is_failed:
+        if self.is_failed:
             self.rollback()
             return
         later, self._later = self._later, []
@@ -165,20 +160,20 @@ class Session:
         if kept is not None:
             self._set_state(kept)
         self._settings_before = self._settings_after = None
-        self._transaction = self._rows = None
-        self._is_failed = False
+        self._transaction = self.rows = None
+        self.is_failed = False
         self._savepoints.clear()
         self._later.clear()
         self.is_read_only = False
 
     def _require(self) -> tuple[Transaction, RowTransaction]:
-        if self._transaction is None or self._rows is None:
+        if self._transaction is None or self.rows is None:
             raise InvalidTransactionState("there is no transaction in progress")
-        return self._transaction, self._rows
+        return self._transaction, self.rows
 
     def savepoint(self, name: str) -> None:
         transaction, rows = self._require()
-        if self._is_failed:
+        if self.is_failed:
             raise TransactionAborted
         kept = None if self._settings_before is None else (self._state(), self._settings_after)
         self._savepoints.append((name, transaction.core.mark(), rows.catalog, kept))
@@ -198,7 +193,7 @@ class Session:
         if self._settings_before is not None:
             now, self._settings_after = kept or (self._settings_before, None)
             self._set_state(now)
-        self._is_failed = False
+        self.is_failed = False
 
     def _find_savepoint(self, name: str) -> int:
         self._require()
@@ -241,8 +236,8 @@ class Session:
     @property
     def catalog(self) -> Catalog:
         """What the next statement sees."""
-        if self._rows is not None:
-            return self._rows.catalog
+        if self.rows is not None:
+            return self.rows.catalog
         transaction = self._database.transaction(isolation="snapshot")
         try:
             return self.engine.tables.catalogs.at(transaction)
@@ -252,12 +247,12 @@ class Session:
     @contextmanager
     def failing(self) -> Iterator[None]:
         """For what comes before a statement runs: an error there fails the open transaction as well."""
-        if self._is_failed:
+        if self.is_failed:
             raise TransactionAborted
         try:
             yield
         except BaseException:
-            self._is_failed = self._transaction is not None and self._owns_transaction
+            self.is_failed = self._transaction is not None and self._owns_transaction
             raise
 
     def run(self, function: Callable[[RowTransaction], T], *, writes: bool = True) -> T:
@@ -268,7 +263,7 @@ class Session:
 
     def _run_inside(self, function: Callable[[RowTransaction], T], writes: bool) -> T:
         transaction, rows = self._require()
-        if self._is_failed:
+        if self.is_failed:
             raise TransactionAborted
         if writes and self.is_read_only:
             raise ReadOnlyTransaction
@@ -277,7 +272,7 @@ class Session:
             with self._context(rows):
                 return function(rows)
         except BaseException:
-            self._is_failed = self._owns_transaction
+            self.is_failed = self._owns_transaction
             if transaction.is_open:
                 transaction.core.rollback_to(mark)
                 self._set_catalog(rows, catalog)

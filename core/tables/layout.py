@@ -21,14 +21,19 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Context, Decimal
 from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
+from phantomdb.core._ext.engine import Engine
 from phantomdb.core._ext.key_tuple import KeyCodec
 from phantomdb.core._ext.record import RecordCodec
+from phantomdb.core._ext.row_reader import FROM_KEY, FROM_RECORD, FROM_ROW_KEY, RowReader
+from phantomdb.core._ext.row_writer import RowWriter
 from phantomdb.core.catalog.objects import ROW_ID, Column, Index, IndexColumn, IndexState, Table
 from phantomdb.core.query.errors import ProgramLimitExceeded
 from phantomdb.core.query.evaluate import EvaluationContext, Evaluator, compile_expression
+from phantomdb.core.query.plan import ROW_KEY
 from phantomdb.core.query.rewrite import columns_of
-from phantomdb.core.values import JSON_NULL, MAX_DECIMAL_PRECISION, Kind, Type, Value
+from phantomdb.core.values import JSON_NULL, MAX_DECIMAL_PRECISION, Interval, Kind, Type, Value
 
 ROWS_PREFIX = 0x74                   # `t`
 ID_BYTES = 4
@@ -70,8 +75,8 @@ def picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...
 class OrderedKeys:
     """Keys of one table or index in the order of some values: encoding, decoding, ranges."""
 
-    __slots__ = ("_changes", "_restores", "codec", "encode", "nulls_first", "prefix", "reversed", "start", "stop",
-                 "types")
+    __slots__ = ("_changes", "_restores", "codec", "encode", "is_plain", "nulls_first", "prefix", "reversed", "start",
+                 "stop", "types")
 
     def __init__(self, number: int, types: Sequence[Type], descending: Sequence[bool],
                  nulls_first: Sequence[bool]) -> None:
@@ -85,6 +90,7 @@ class OrderedKeys:
         self._changes = [position for position, type_ in enumerate(types) if type_.is_padded]
         self._restores = [(position, restore) for position, type_ in enumerate(types)
                           if (restore := _restoring(type_)) is not None]
+        self.is_plain = not self._changes                    # the codec takes values as they are
         # values[, count] -> the key tuple, without the prefix; with `count` only of the first so many values
         self.encode: Callable[..., bytes] = self._encode_changed if self._changes else self.codec.encode
 
@@ -98,6 +104,10 @@ class OrderedKeys:
             if restored[position] is not None:
                 restored[position] = restore(restored[position])
         return tuple(restored)
+
+    def restore(self, position: int) -> Callable[[Any], Any] | None:
+        """What makes a value out of what the codec gives, at a place where that is needed."""
+        return next((restore for at, restore in self._restores if at == position), None)
 
     def _encode_changed(self, values: tuple[Value, ...], count: int | None = None) -> bytes:
         changed = list(values)
@@ -145,7 +155,8 @@ def _restoring(type_: Type) -> Callable[[Any], Any] | None:
 class IndexLayout:
     """The entries of one index. `inputs`: positions of the columns they depend on."""
 
-    __slots__ = ("_entry_values", "_predicate", "entries", "first_value", "index", "inputs", "keys", "owns_by_value")
+    __slots__ = ("_entry_values", "_predicate", "entries", "first_value", "index", "inputs", "keys", "owns_by_value",
+                 "plain_positions")
 
     def __init__(self, index: Index, table: Table, positions: dict[int, int]) -> None:
         self.index = index
@@ -163,10 +174,16 @@ class IndexLayout:
         self._entry_values = _entry_values(parts, index.is_multi_key)
         # (row, row key) -> key -> value of every entry of the row, whole keys
         self.entries: Callable[[Sequence[Value], bytes], dict[bytes, bytes]] = self._all_entries
-        if not index.is_unique and not index.predicate and all(part.position is not None for part in parts):
-            self.entries = self._plain_entries([part.position for part in parts if part.position is not None])
+        positions_of_parts = [part.position for part in parts if part.position is not None]
+        has_columns_only = len(positions_of_parts) == len(parts)
+        if not index.is_unique and not index.predicate and has_columns_only:
+            self.entries = self._plain_entries(positions_of_parts)
         # Two rows may be at one unique key for a while: then an entry is removed only by its owner.
         self.owns_by_value = index.is_unique and (index.is_deferrable or index.state is IndexState.WRITE_ONLY)
+        # In the row, of the columns of an index that a RowWriter can keep.
+        self.plain_positions: tuple[int, ...] | None = None
+        if has_columns_only and not index.predicate and not self.owns_by_value and self.keys.is_plain:
+            self.plain_positions = tuple(positions_of_parts)
 
     def covers(self, row: Sequence[Value]) -> bool:
         """Whether the row is in the index: all are, unless it is partial."""
@@ -286,7 +303,7 @@ class TableLayout:
 
     __slots__ = ("_dropped", "_pick_key", "_pick_record", "_pick_row", "checks", "defaults", "expiry", "generated",
                  "has_hidden_key", "indexes", "key_positions", "keys", "missing", "not_null", "positions",
-                 "record_codec", "table")
+                 "record_codec", "record_positions", "table", "writer")
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -305,6 +322,7 @@ class TableLayout:
         self._dropped = frozenset(at for at, position in enumerate(stored) if position == len(columns))
         self.record_codec = RecordCodec([int(columns[position].type.kind if position < len(columns) else Kind.BOOL)
                                          for position in stored])
+        self.record_positions = tuple(-1 if position == len(columns) else position for position in stored)
         pick = picker(stored)
         self._pick_record = _with_null(pick) if self._dropped else pick
         self.missing = tuple(columns[position].missing if position < len(columns) else None for position in stored)
@@ -324,6 +342,37 @@ class TableLayout:
         self.generated = tuple((position, self._compiled(column.generated.bound))
                                for position, column in enumerate(columns) if column.generated is not None)
         self.defaults = tuple(self._default(column) for column in columns)
+        # Writes rows without Python objects in between; None where an index is not plain.
+        self.writer = self._row_writer()
+
+    def _row_writer(self) -> RowWriter | None:
+        indexes = []
+        for index in self.indexes:
+            if index.plain_positions is None:
+                return None
+            indexes.append((index.keys.prefix, index.keys.codec, index.plain_positions, index.index.is_unique,
+                            index.index.nulls_distinct))
+        if not self.keys.is_plain:
+            return None
+        columns = [(*_taken_values(column.type), position not in self.not_null)
+                   for position, column in enumerate(self.table.columns)]
+        return RowWriter(columns, self.keys.prefix, self.keys.codec,
+                         None if self.has_hidden_key else self.key_positions, self.record_codec,
+                         self.record_positions, indexes)
+
+    def reader(self, engine: Engine, sources: Sequence[int]) -> RowReader:
+        """Reads of each row the stored columns with these ids, and where it says ROW_KEY, the row key."""
+        return RowReader(engine, self.keys.prefix, self.keys.codec, self.record_codec,
+                         [self._output(source) for source in sources])
+
+    def _output(self, source: int) -> tuple[int, int, Any, Callable[[Any], Any] | None]:
+        if source == ROW_KEY:
+            return FROM_ROW_KEY, 0, None, None
+        if source in self.table.primary_key:
+            position = self.table.primary_key.index(source)
+            return FROM_KEY, position, None, self.keys.restore(position)
+        position = self.table.record_columns.index(source)
+        return FROM_RECORD, position, self.missing[position], None
 
     def _compiled(self, expression: Any) -> Evaluator:
         return compile_expression(expression, self.positions, _NO_CONTEXT)
@@ -374,6 +423,27 @@ class TableLayout:
             if layout.index.id == number:
                 return layout
         raise KeyError(number)
+
+
+_CLASSES: dict[Kind, type] = {
+    Kind.BOOL: bool, Kind.INT: int, Kind.FLOAT: float, Kind.DECIMAL: Decimal, Kind.TEXT: str, Kind.BYTES: bytes,
+    Kind.DATE: datetime.date, Kind.TIME: datetime.time, Kind.TIMESTAMP: datetime.datetime,
+    Kind.TIMESTAMPTZ: datetime.datetime, Kind.INTERVAL: Interval, Kind.UUID: UUID}
+
+
+def _taken_values(type_: Type) -> tuple[type | None, int | None]:
+    """(class, limit) of the values that a statement may give a column of the type without a conversion: see RowWriter.
+    What the class does not tell, like a missing time zone, the codecs refuse."""
+    if type_.is_padded or type_.precision is not None or (type_.kind is Kind.FLOAT and type_.bits != 64):
+        return None, None
+    if type_.kind is Kind.INT:
+        return int, None if type_.bits == 64 else (1 << (type_.bits - 1)) - 1
+    return _CLASSES.get(type_.kind), type_.length
+
+
+def takes_values(type_: Type) -> bool:
+    """Whether there are values that a column of the type takes as they are."""
+    return _taken_values(type_)[0] is not None
 
 
 def _with_null(pick: Callable[[Sequence[Any]], tuple[Any, ...]]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

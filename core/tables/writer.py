@@ -62,6 +62,10 @@ class TableWriter:
         NotNullViolation, CheckViolation, UniqueViolation, CardinalityViolation, and what defaults raise."""
         row = self.completed(values)
         layout = self.layout
+        if on_conflict is None and layout.writer is not None and not self._outgoing:
+            row_id = self._new_row_id() if layout.has_hidden_key else None
+            if layout.writer.insert(self._rows.transaction.core, row, row_id):
+                return row
         row_key = self._new_row_key(row)
         key = layout.keys.prefix + row_key
         entries = [(index, index.entries(row, row_key)) for index in layout.indexes]
@@ -104,6 +108,9 @@ class TableWriter:
         row = self.completed(values)
         layout, space = self.layout, self._rows.space
         changed = {position for position, value in enumerate(row) if value is not old[position]}
+        if layout.writer is not None and layout.writer.update(self._rows.transaction.core, row_key, old, row):
+            self._note_change(changed, row_key, old, row)
+            return row
         moves = not changed.isdisjoint(layout.key_positions)
         new_key = layout.row_key(row) if moves else row_key
         moves = new_key != row_key
@@ -131,20 +138,27 @@ class TableWriter:
             self._waiting += waiting
         else:
             self._place(waiting)
+        self._note_change(changed, new_key, old, row)
+        return row
+
+    def _note_change(self, changed: set[int], row_key: bytes, old: Row, row: Row) -> None:
+        """What foreign keys have to know of a row that now is at `row_key`."""
         for outgoing in self._outgoing:
             if not outgoing.positions.isdisjoint(changed):
-                outgoing.require(self._statement, row, new_key)
+                outgoing.require(self._statement, row, row_key)
         for incoming in self._keys_to_this():
             if not incoming.positions.isdisjoint(changed):
                 incoming.note(self._statement, old, row)
-        return row
 
     def remove(self, row_key: bytes, old: Row) -> None:
         """delete(), also of a row that was changed before."""
-        for index in self.layout.indexes:
-            for entry, value in index.entries(old, row_key).items():
-                self._remove_entry(index, entry, value, row_key)
-        self._rows.space.delete(self.layout.key_of(row_key))
+        if self.layout.writer is not None:
+            self.layout.writer.delete(self._rows.transaction.core, row_key, old)
+        else:
+            for index in self.layout.indexes:
+                for entry, value in index.entries(old, row_key).items():
+                    self._remove_entry(index, entry, value, row_key)
+            self._rows.space.delete(self.layout.key_of(row_key))
         for incoming in self._keys_to_this():
             incoming.note(self._statement, old, None)
 
@@ -208,9 +222,11 @@ class TableWriter:
         return lambda row: sequences.next(sequence)
 
     def _new_row_key(self, row: Row) -> bytes:
-        if not self.layout.has_hidden_key:
-            return self.layout.row_key(row)
-        return self.layout.hidden_row_key(self._rows.sequences.next_row_ids(self.layout.table.id, 1).start)
+        layout = self.layout
+        return layout.hidden_row_key(self._new_row_id()) if layout.has_hidden_key else layout.row_key(row)
+
+    def _new_row_id(self) -> int:
+        return self._rows.sequences.next_row_ids(self.layout.table.id, 1).start
 
     # ---- unique keys
 

@@ -23,7 +23,7 @@ from phantomdb.core.query import plan, row_executor
 from phantomdb.core.query.access import Access
 from phantomdb.core.query.errors import FeatureNotSupported, InvalidParameterValue
 from phantomdb.core.query.optimizer import conjuncts, optimize
-from phantomdb.core.query.result import Result
+from phantomdb.core.query.result import Result, result_of
 from phantomdb.core.query.rewrite import outputs
 from phantomdb.core.values import JSON, TEXT
 from phantomdb.frontends.sql.explain_expressions import printed, subqueries_in
@@ -66,9 +66,9 @@ def run(sql: SqlSession, reader: Reader, parameters: Parameters) -> Result:
     if options.keys() & {"ANALYZE", "ANALYSE"}:
         figures |= {"Planning Time": round(planning_ms, 3), **_measured(sql, bound.statement, bound.keys, parameters)}
     if options["FORMAT"] == "JSON":
-        return Result(["QUERY PLAN"], [JSON], [([{"Plan": _as_json(root), **figures}],)], tag="EXPLAIN")
+        return result_of(["QUERY PLAN"], [JSON], [([{"Plan": _as_json(root), **figures}],)], "EXPLAIN")
     lines = [*_lines(root, 0), *(f"{name}: {_figure(name, value)}" for name, value in figures.items())]
-    return Result(["QUERY PLAN"], [TEXT], [(line,) for line in lines], tag="EXPLAIN")
+    return result_of(["QUERY PLAN"], [TEXT], [(line,) for line in lines], "EXPLAIN")
 
 
 def _options(reader: Reader) -> dict[str, str]:

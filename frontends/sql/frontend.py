@@ -22,8 +22,9 @@ from weakref import WeakKeyDictionary
 from phantomdb.core.query import plan
 from phantomdb.core.query.builder import Builder, type_of_value
 from phantomdb.core.query.errors import StatementTooComplex, SyntaxFailure, UndefinedParameter
+from phantomdb.core.query.fast import FastChange, FastStatement, prepare
 from phantomdb.core.query.result import Result
-from phantomdb.core.values import Type
+from phantomdb.core.values import Interval, Type
 from phantomdb.frontends.sql import parse
 from phantomdb.frontends.sql.changes import ChangeBinder
 from phantomdb.frontends.sql.names import Names
@@ -35,11 +36,14 @@ if TYPE_CHECKING:
     from phantomdb.core.tables.rows import RowTransaction
 
 CACHED_TEXTS = 1000
+CACHED_PATHS = 100
 _CHANGES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
 _QUERIES = {"SELECT", "VALUES", "TABLE", "WITH", ""}          # "" begins with a parenthesis
 _DEFINITIONS = {"CREATE", "ALTER", "DROP", "COMMENT", "TRUNCATE"}
 
 Parameters = Sequence[Any] | Mapping[str, Any]
+# By text, those for parameters of any classes; others by (text, class of each parameter).
+FastStatements = dict[Any, FastStatement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Bound:
     statement: plan.Statement
     keys: tuple[int | str, ...]          # which given parameter $1, $2, ... are
     tag: str
+    fast: FastStatement | None           # a shorter way, for some
 
 
 class PlanCache:
@@ -58,6 +63,21 @@ class PlanCache:
         self._mutex = threading.Lock()
         self._texts: OrderedDict[str, list[parse.Statement]] = OrderedDict()
         self._plans: OrderedDict[Any, Bound] = OrderedDict()
+        self._fast: OrderedDict[Any, FastStatements] = OrderedDict()
+
+    def fast(self, session: Session) -> FastStatements:
+        """The fast statements of sessions that look up names where this one does."""
+        with self._mutex:
+            found = self._fast.setdefault((session.name, session.search_path), {})
+            while len(self._fast) > CACHED_PATHS:
+                self._fast.popitem(last=False)
+            return found
+
+    def put_fast(self, statements: FastStatements, key: Any, statement: FastStatement) -> None:
+        with self._mutex:
+            statements[key] = statement
+            while len(statements) > CACHED_TEXTS:
+                del statements[next(iter(statements))]
 
     def statements(self, text: str) -> list[parse.Statement]:
         with self._mutex:
@@ -103,13 +123,33 @@ class SqlSession:
         self.notices: list[str] = []                         # of the last execute()
         with _caches_mutex:
             self._plans = _caches.setdefault(session.engine, PlanCache())
+        self._path: tuple[str, ...] | None = None            # search path for which _fast is
+        self._fast: FastStatements = {}
 
     def execute(self, text: str, parameters: Parameters = ()) -> Result:
         """Runs the statements of a text; gives the result of the last. QueryError and its subclasses have the position
         in the text."""
-        self.notices.clear()
+        if self.notices:
+            self.notices.clear()
+        session = self.session
+        if session.search_path is not self._path:
+            self._fast, self._path = self._plans.fast(session), session.search_path
+        fast = self._fast.get(text)
+        if fast is not None and (parameters.__class__ is tuple or parameters.__class__ is list) and (
+                found := fast.run(session, parameters)) is not None:
+            return found
+        return self._execute(text, parameters)
+
+    def _execute(self, text: str, parameters: Parameters) -> Result:
+        """The usual way."""
+        key = _fast_key(text, parameters)
+        if (fast := self._fast.get(key)) is not None and (
+                found := fast.run(self.session, parameters)) is not None:              # type: ignore[arg-type]
+            return found
         statements = self._plans.statements(text)
-        if len(statements) > 1 and parameters:
+        if len(statements) == 1:
+            return self.run(statements[0], parameters, key)
+        if parameters:
             raise SyntaxFailure("parameters go with one statement at a time")
         result = Result()
         for statement in statements:
@@ -125,10 +165,17 @@ class SqlSession:
             raise SyntaxFailure("INSERT, UPDATE, DELETE or MERGE is expected here, once")
         if not rows:
             return 0
+        self._fast, self._path = self._plans.fast(self.session), self.session.search_path
+        key = _fast_key(text, rows[0])
+        fast = None if key is None else self._fast.get(text) or self._fast.get(key)
+        if isinstance(fast, FastChange) and (
+                changed := fast.run_many(self.session, rows)) is not None:                 # type: ignore[arg-type]
+            return changed
         typical = _representative(rows)
         if typical is not None:
             bound = self.bind(statements[0], typical)
             assert not isinstance(bound.statement, plan.Query)
+            self._learn(key, bound)
             return self.session.execute_many(bound.statement, [_values(bound.keys, row) for row in rows])
         is_alone = not self.session.in_transaction
         if is_alone:
@@ -143,13 +190,25 @@ class SqlSession:
             raise
         return count
 
-    def run(self, statement: parse.Statement, parameters: Parameters = ()) -> Result:
-        """Runs one statement."""
+    def _learn(self, key: tuple[Any, ...] | None, bound: Bound) -> None:
+        """Takes the shorter way next time, if there is one."""
+        fast = bound.fast
+        if fast is None or key is None or bound.keys != tuple(range(len(bound.keys))) or not (
+                fast.is_exact or _PLAIN.issuperset(key[1:])):
+            return
+        known_by = key[0] if fast.is_exact else key
+        if self._fast.get(known_by) is not fast:
+            self._plans.put_fast(self._fast, known_by, fast)
+
+    def run(self, statement: parse.Statement, parameters: Parameters = (), key: tuple[Any, ...] | None = None
+            ) -> Result:
+        """Runs one statement; `key`: its _fast_key, where it is a text of its own."""
         word = statement.words[0] if statement.words else ""
         try:
             if word in _QUERIES or word in _CHANGES:
                 with self.session.failing():
                     bound = self.bind(statement, parameters)
+                self._learn(key, bound)
                 return self.session.execute(bound.statement, _values(bound.keys, parameters), bound.tag)
             if word in _DEFINITIONS:
                 return self._define(statement)
@@ -211,7 +270,7 @@ class SqlSession:
             tag = type(tree).__name__.upper()
         else:
             bound, tag = queries.settled(queries.bind(tree)), "SELECT"
-        made = Bound(bound, keys, tag)
+        made = Bound(bound, keys, tag, prepare(bound, self.session.engine, catalog, tag))
         self._plans.put(key, made)
         return made
 
@@ -254,17 +313,28 @@ def _typical(values: Sequence[Any]) -> Any:
     classes = {value.__class__ for value in values} - {None.__class__}
     if not classes:
         return None
-    if len(classes) > 1 or not classes <= _PLAIN:
+    if len(classes) > 1 or not classes <= _UNIFORM:
         return _MIXED
     there = (value for value in values if value is not None)
     return max(there, key=abs) if classes == {int} else next(there)
 
 
 # Classes whose values have one type, or of whole numbers, the type of the widest.
-_PLAIN = {bool, int, float, str, bytes, Decimal, datetime.date, datetime.time, UUID, dict}
+_UNIFORM = {bool, int, float, str, bytes, Decimal, datetime.date, datetime.time, UUID, dict}
+# Those that say enough of a parameter's type for a fast statement that converts it.
+_PLAIN = frozenset({None.__class__, bool, int, float, str, bytes, Decimal, datetime.date, datetime.time,
+                    datetime.datetime, UUID, Interval})
+
+
+def _fast_key(text: str, parameters: Parameters) -> tuple[Any, ...] | None:
+    """The text and the classes of the parameters; None: they are named."""
+    if parameters.__class__ is tuple or parameters.__class__ is list:
+        return text, *map(type, parameters)
+    return None
 
 
 def _values(keys: Sequence[int | str], parameters: Parameters) -> list[Any]:
-    if isinstance(parameters, Mapping):
-        return [parameters[key] for key in keys]             # type: ignore[index]
-    return [parameters[key] for key in keys]                 # type: ignore[index]
+    given: Any = parameters
+    # a whole number over 64 bits was bound as a numeric (type_of_value), so that is what it must be
+    return [Decimal(value) if type(value) is int and not -1 << 63 <= value < 1 << 63 else value
+            for value in [given[key] for key in keys]]

@@ -19,7 +19,7 @@ from phantomdb.core.query.errors import (
     FeatureNotSupported, InvalidParameterValue, InvalidTransactionState, UndefinedObject,
 )
 from phantomdb.core.query.functions.system import POSTGRESQL_VERSION
-from phantomdb.core.query.result import Result
+from phantomdb.core.query.result import Result, result_of
 from phantomdb.core.transactions import Isolation
 from phantomdb.core.values import TEXT
 from phantomdb.frontends.sql.reader import Reader
@@ -350,7 +350,7 @@ def run_show(sql: SqlSession, reader: Reader) -> Result:
         reader.end()
         rows = [(name, value_of(session, name), setting.meaning) for name, setting in SETTINGS.items()]
         rows += [(name, value, "") for name, value in sorted(session.settings.items()) if name not in SETTINGS]
-        return Result(["name", "setting", "description"], [TEXT] * 3, rows, tag="SHOW")
+        return result_of(["name", "setting", "description"], [TEXT] * 3, rows, "SHOW")
     if reader.accept("TIME", "ZONE"):
         name = "timezone"
     elif reader.accept("TRANSACTION", "ISOLATION", "LEVEL"):
@@ -359,4 +359,4 @@ def run_show(sql: SqlSession, reader: Reader) -> Result:
         name = ".".join(reader.dotted()).lower()
     reader.end()
     shown = {"timezone": "TimeZone", "datestyle": "DateStyle", "intervalstyle": "IntervalStyle"}.get(name, name)
-    return Result([shown], [TEXT], [(value_of(session, name),)], tag="SHOW")
+    return result_of([shown], [TEXT], [(value_of(session, name),)], "SHOW")
