@@ -62,11 +62,11 @@ class TableWriter:
         NotNullViolation, CheckViolation, UniqueViolation, CardinalityViolation, and what defaults raise."""
         row = self.completed(values)
         layout = self.layout
-        if on_conflict is None and layout.writer is not None and not self._outgoing:
-            row_id = self._new_row_id() if layout.has_hidden_key else None
-            if layout.writer.insert(self._rows.transaction.core, row, row_id):
-                return row
-        row_key = self._new_row_key(row)
+        row_id = self._rows.sequences.next_row_ids(layout.table.id, 1).start if layout.has_hidden_key else None
+        if on_conflict is None and layout.writer is not None and not self._outgoing and (
+                layout.writer.insert(self._rows.transaction.core, row, row_id)):
+            return row
+        row_key = layout.row_key(row) if row_id is None else layout.hidden_row_key(row_id)
         key = layout.keys.prefix + row_key
         entries = [(index, index.entries(row, row_key)) for index in layout.indexes]
         if on_conflict is not None:
@@ -220,13 +220,6 @@ class TableWriter:
             return given
         sequence, sequences = self._rows.catalog.sequence(column.sequence), self._rows.sequences
         return lambda row: sequences.next(sequence)
-
-    def _new_row_key(self, row: Row) -> bytes:
-        layout = self.layout
-        return layout.hidden_row_key(self._new_row_id()) if layout.has_hidden_key else layout.row_key(row)
-
-    def _new_row_id(self) -> int:
-        return self._rows.sequences.next_row_ids(self.layout.table.id, 1).start
 
     # ---- unique keys
 

@@ -22,7 +22,8 @@ from weakref import WeakKeyDictionary
 from phantomdb.core.query import plan
 from phantomdb.core.query.builder import Builder, type_of_value
 from phantomdb.core.query.errors import StatementTooComplex, SyntaxFailure, UndefinedParameter
-from phantomdb.core.query.fast import FastChange, FastStatement, prepare
+from phantomdb.core.query.fast import FastChange, FastStatement
+from phantomdb.core.query.fast_plans import prepare
 from phantomdb.core.query.result import Result
 from phantomdb.core.values import Interval, Type
 from phantomdb.frontends.sql import parse

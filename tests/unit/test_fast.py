@@ -64,7 +64,7 @@ def watched(original: Callable[..., Any], seen: list[bool]) -> Callable[..., Any
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each run of a fast statement, whether it gave an answer."""
     seen: list[bool] = []
-    for class_, name in ((fast_statements._Read, "run"), (fast_statements.FastChange, "run"),
+    for class_, name in ((fast_statements.FastRead, "run"), (fast_statements.FastChange, "run"),
                          (fast_statements.FastChange, "run_many")):
         monkeypatch.setattr(class_, name, watched(getattr(class_, name), seen))
     return seen
@@ -507,7 +507,7 @@ def test_a_statement_by_itself_is_run_again(db: phantomdb.Database, monkeypatch:
     fill(sql)
     text = "UPDATE item SET price = ? WHERE id = ?"
     sql.execute(text, (1.0, 1))
-    fast = sql._fast[text]
+    fast = sql._fast[text, float, int]
     assert isinstance(fast, fast_statements.FastChange)
     apply, calls = fast.apply, []
 
