@@ -96,11 +96,13 @@ test-debug: debug
 	@echo "== tests, fast tier, on the invariants build"
 	@PYTHONPATH=build/debug/lib $(BIN)/pytest -q $(ENGINE_TESTS)
 
+# libstdc++ has to be there from the start: only then AddressSanitizer finds what throws C++ exceptions, as DuckDB does.
 test-address: build-tested
 	@echo "== AddressSanitizer build"
 	@PHANTOMDB_SANITIZE=address $(BIN)/python setup.py -q build
 	@echo "== tests, fast tier, under AddressSanitizer"
-	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 	  PYTHONPATH=build/address/lib $(BIN)/pytest -q $(ENGINE_TESTS)
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.installed

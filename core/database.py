@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import weakref
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from phantomdb.core._ext import background as doors
 from phantomdb.core._ext.keyspace import KeySpace, Snapshot
 from phantomdb.core._ext.status import register_exception
+from phantomdb.core.catalog.keys import CATALOG_PREFIX
+from phantomdb.core.catalog.upkeep import NO_UPKEEP, needs_upkeep
 from phantomdb.core.errors import CLOSED, DatabaseClosed, InvalidArgument
 from phantomdb.core.options import Options
 from phantomdb.core.store import LocalStore
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from phantomdb.core.query.engine import QueryEngine
     from phantomdb.core.query.result import Result
     from phantomdb.core.query.session import Session
+    from phantomdb.core.tables.changes import RowBatch
 
 T = TypeVar("T")
 
@@ -80,6 +84,9 @@ class Database:
         self._queries: QueryEngine | None = None                 # guarded by the mutex
         self._threads = threading.local()                        # sessions of frontends, by name
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()     # all of them; guarded by the mutex
+        if needs_upkeep(self.store.engine):
+            threading.Thread(target=_begin_upkeep, args=(weakref.ref(self),), name="phantomdb-tables",
+                             daemon=True).start()
         _open_databases.add(self)
 
     @property
@@ -150,7 +157,11 @@ class Database:
 
     def stats(self) -> dict[str, Any]:
         """Figures of the moment: levels, amplification, memory, counters."""
-        return self.store.stats()
+        result = self.store.stats()
+        with self._mutex:
+            queries = self._queries
+        result.update(NO_UPKEEP if queries is None else queries.upkeep.figures())
+        return result
 
     def sync(self) -> None:
         """Everything committed so far is on disk when it returns, whatever the durability."""
@@ -171,9 +182,15 @@ class Database:
         checkpoint(self.store, path)
 
     def verify(self, progress: Callable[[str, int, int], None] | None = None) -> dict[str, int]:
-        """Reads and checks every byte of tables and value files; CorruptionError names the first damage."""
+        """Reads and checks every byte of tables and value files, and whether the indexes of tables have the entries of
+        their rows; CorruptionError names the first damage."""
         from phantomdb.core.maintenance import verify_store
-        return verify_store(self.store, progress)
+        counts = verify_store(self.store, progress)
+        if any(True for _ in KeySpace(self.store.engine, CATALOG_PREFIX).scan(None, None, False, 1)):
+            from phantomdb.core.tables.agreement import check_tables
+            with self.transaction(isolation="snapshot") as transaction:
+                counts.update(check_tables(self.queries.tables.rows(transaction)))
+        return counts
 
     def ingest(self, pairs: Iterable[tuple[bytes, bytes]]) -> int:
         """Adds sorted, distinct (key, value) pairs as finished tables, past log and memtable; all become visible at
@@ -186,6 +203,15 @@ class Database:
         come. Ends after `timeout_s` without a commit; None waits for ever."""
         from phantomdb.core.feed import watch
         return watch(self.store, KV_PREFIX, from_ts, timeout_s)
+
+    def changes(self, tables: Iterable[str] | None = None, since: int | None = None, *, with_old: bool = False,
+                timeout_s: float | None = None) -> Iterator[RowBatch]:
+        """watch() for tables: commits that changed rows of `tables` ("item" or "schema.item"; None: any), decoded.
+        `since` is the timestamp of the last batch that was seen (None: from now on). With `with_old`, a change has the
+        row as it was before, too. UndefinedTable; FeedLost: `since`, or the reader, is too far back."""
+        from phantomdb.core.tables.changes import watch_rows
+        wanted = None if tables is None else self.queries.table_ids(tables)
+        return watch_rows(self.queries.tables, wanted, since, with_old=with_old, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Waits for calls in flight, flushes, and closes all files. Closing twice is fine."""
@@ -210,10 +236,19 @@ class Database:
 
     def __del__(self) -> None:
         if hasattr(self, "kv"):
+            if self._queries is not None and not self.store.engine.in_child:
+                self._queries.upkeep.stop(waits=False)
             self.store.abandon()
 
     def __repr__(self) -> str:
         return f"<phantomdb.Database {self.path!r}{' closed' if self.store.is_closed else ''}>"
+
+
+def _begin_upkeep(reference: weakref.ref[Database]) -> None:
+    """Loads what tables need, in a thread of its own: the program may want bytes only."""
+    with contextlib.suppress(DatabaseClosed):
+        if (database := reference()) is not None:
+            _ = database.queries
 
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()

@@ -31,16 +31,22 @@ class Batch(NamedTuple):
 def watch(store: LocalStore, prefix: int, from_ts: int | None, timeout_s: float | None) -> Iterator[Batch]:
     """Batches after `from_ts` (None: after now) in commit order; see Database.watch. The feed is complete from the
     moment of this call, not of the first next()."""
+    return batches_of(open_feed(store, prefix, from_ts), timeout_s)
+
+
+def open_feed(store: LocalStore, prefix: int, from_ts: int | None) -> FeedCursor:
+    """A cursor before the first batch after `from_ts`; watch() says which."""
     store.check_usable()
     while True:
         complete_from_ts = store.log_complete_from_ts
         cursor = FeedCursor(store.engine, prefix, from_ts, complete_from_ts)
         if store.log_complete_from_ts == complete_from_ts:       # else segments it needs may have gone meanwhile
-            return _batches(cursor, timeout_s)
+            return cursor
         cursor.close()
 
 
-def _batches(cursor: FeedCursor, timeout_s: float | None) -> Iterator[Batch]:
+def batches_of(cursor: FeedCursor, timeout_s: float | None) -> Iterator[Batch]:
+    """What the cursor finds, waiting for more; closes it at the end."""
     try:
         last = time.monotonic()
         while True:

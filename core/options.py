@@ -78,6 +78,9 @@ class Options:
         0, 0, 64 << 30, "bytes/s", "what compactions may write; 0 is no limit")
     retention_s: float = _number(
         60.0, 0.0, 3.2e9, "s", "how far back AS OF may read; older versions go at compaction")
+    sweep_interval_s: float = _number(
+        60.0, 0.0, 3.2e9, "s",
+        "time between removals of expired rows (they are invisible at once); 0 is never")
     column_cache_bytes: int = _number(
         512 * _MIB, 0, 64 * _TIB, "bytes",
         "memory for columns of tables that queries over whole tables read, kept while the table does not change")

@@ -113,6 +113,12 @@ class Transaction:
             self._session = None
             self._frontends.clear()
 
+    def lock(self, key: bytes, *, timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        """Waits until no other transaction holds `key`, one of the whole store, and holds it to the end. Reads nothing,
+        and stops nobody who does not ask. RetryableConflict: the wait was too long, or a deadlock."""
+        self.core.check_open()
+        self._locks.acquire(self._holder, key, timeout_s)
+
     def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Result:
         """Runs SQL in this transaction. A statement that fails is undone; the transaction goes on."""
         result: Result = self.frontend("sql").execute(text, parameters)

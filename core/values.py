@@ -25,6 +25,7 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
+from importlib import import_module
 from typing import NamedTuple
 from uuid import UUID
 
@@ -53,6 +54,14 @@ class Kind(IntEnum):
     JSON = 13
     ARRAY = 14
     ANY = 15                             # a stored field of a flexible table: the value tells its own type
+    # Inside documents only; their classes are the document frontend's.
+    OBJECT_ID = 16
+    REGEX = 17
+    MIN_KEY = 18
+    MAX_KEY = 19
+    BSON_TIMESTAMP = 20
+    BINARY = 21                          # bytes with a subtype other than 0
+    CODE = 22
 
 
 class Interval(NamedTuple):
@@ -94,6 +103,18 @@ class JsonNull:
 
 JSON_NULL = JsonNull()
 _objects.register_values(Interval, JSON_NULL)
+
+
+def _load_document_classes() -> None:
+    """By name: core stands below the frontends and may not import them."""
+    try:
+        import_module("phantomdb.frontends.document.values")
+    except ModuleNotFoundError as error:
+        raise TypeError("object ids and the like are read with the classes of PyMongo: "
+                        "pip install phantomdb[document]") from error
+
+
+_objects.register_document_loader(_load_document_classes)
 
 Value = (None | bool | int | float | Decimal | str | bytes | datetime.date | datetime.time | datetime.datetime
          | Interval | UUID | JsonNull | list[object] | dict[str, object])

@@ -21,12 +21,16 @@ Where we are not PostgreSQL:
 
 - Quotients, averages, roots, powers and logarithms of numerics have 16 digits after the point, or as many as the
   arguments where that is more. A numeric without declared digits is written without zeros at its end.
-- In the vector executor a numeric has 38 digits; where its scale is not known from declarations and literals it is
-  rounded to 16 digits after the point. What has more digits raises `numeric_value_out_of_range`.
+- Numerics are exact. In the vector executor one has 38 digits; where its scale is not known from declarations, literals
+  and columns, 16 of them are after the point, of a product 20. A query that needs more is run by the row executor; if
+  that is not possible, or would take very long, it raises `numeric_too_wide`.
 - A numeric is never NaN or infinite. A date or timestamp is of the years 1 to 9999 and never infinite; a time is before
   24:00:00.
 - Regular expressions have PostgreSQL's syntax, but of several matches at one place the first alternative is taken, not
   the longest.
+- A match may take until the statement's deadline, without one 10 seconds; then it raises `statement_too_complex`.
+  Neither ^ nor $ nor another constraint may be repeated. `\\s` is what Unicode calls white space, and `\\w` also the
+  marks that stand on a letter.
 - `json` and `jsonb` are one type, which behaves as `jsonb`.
 
 """

@@ -15,13 +15,16 @@ with `postgresql_`.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+import functools
+import json
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exc, sql, types, util
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, JSON, JSONB
-from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.dialects.postgresql.base import PGDDLCompiler, PGDialect
 
 from phantomdb.core.values import JSON_NULL, Interval
 
@@ -53,16 +56,22 @@ def _json(value: Any) -> Any:
     return None if value is JSON_NULL else value
 
 
-class _Json(JSON[Any]):
-    """The driver gives Python objects."""
-
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
+def _json_processor(dialect: Any) -> Callable[[Any], Any]:
+    """The driver gives Python objects. A deserializer of the user's is given their text, as json.dumps() has it."""
+    deserialize = dialect._json_deserializer
+    if deserialize is None:
         return _json
+    return lambda value: None if value is None else deserialize(json.dumps(_json(value)))
+
+
+class _Json(JSON[Any]):
+    def result_processor(self, dialect: Any, _coltype: object) -> Callable[[Any], Any]:
+        return _json_processor(dialect)
 
 
 class _Jsonb(JSONB[Any]):
-    def result_processor(self, _dialect: Any, _coltype: object) -> Callable[[Any], Any]:
-        return _json
+    def result_processor(self, dialect: Any, _coltype: object) -> Callable[[Any], Any]:
+        return _json_processor(dialect)
 
 
 def _timedelta(value: Interval | None) -> datetime.timedelta | None:
@@ -121,6 +130,15 @@ class _Array(ARRAY[Any]):
 
 # -------------------------------------------------------------------- dialect
 
+class _DefinitionCompiler(PGDDLCompiler):
+    def visit_computed_column(self, generated: Any, **_options: Any) -> str:
+        """CompileError: `persisted=False`; what a generated column has is stored."""
+        if generated.persisted is False:
+            raise exc.CompileError("computed columns are stored: `persisted` is None or True")
+        text = self.sql_compiler.process(generated.sqltext, include_table=False, literal_binds=True)
+        return f"GENERATED ALWAYS AS ({text}) STORED"
+
+
 class PhantomDialect(PGDialect):
     """What the entry point group sqlalchemy.dialects names."""
 
@@ -130,13 +148,17 @@ class PhantomDialect(PGDialect):
     supports_statement_cache = True
     supports_native_decimal = True
     supports_native_enum = False         # an Enum is text, with a CHECK where `create_constraint` asks for one
+    supports_constraint_comments = False
+    ddl_compiler = _DefinitionCompiler
     construct_arguments = []             # options are those of PostgreSQL: postgresql_where and so on
     colspecs = util.update_copy(
         {kind: type_ for kind, type_ in PGDialect.colspecs.items() if kind is not types.Enum},
         {types.JSON: _Json, JSONB: _Jsonb, types.Interval: _Interval, INTERVAL: _Interval, types.ARRAY: _Array})
 
-    def __init__(self, json_serializer: Callable[[Any], str] | None = None, **options: Any) -> None:
-        super().__init__(json_serializer=json_serializer, **options)     # type: ignore[no-untyped-call]
+    def __init__(self, json_serializer: Callable[[Any], str] | None = None,
+                 json_deserializer: Callable[[str], Any] | None = None, **options: Any) -> None:
+        super().__init__(json_serializer=json_serializer, json_deserializer=json_deserializer,
+                         **options)              # type: ignore[no-untyped-call]
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:
@@ -186,18 +208,26 @@ class PhantomDialect(PGDialect):
         super().initialize(connection)           # type: ignore[no-untyped-call]
         self._supports_jsonb_subscripting = False            # x -> 'a' instead of x['a']
 
-    def get_table_options(self, *_place: Any, **_options: Any) -> dict[str, Any]:
-        """Tables have none."""
-        return {}
+    def get_multi_pk_constraint(self, *place: Any, **options: Any) -> Any:
+        return _uncommented(super().get_multi_pk_constraint(*place, **options))     # type: ignore[no-untyped-call]
 
-    def get_multi_table_options(self, *_place: Any, **_options: Any) -> dict[Any, Any]:
-        return {}
+    def get_multi_foreign_keys(self, *place: Any, **options: Any) -> Any:
+        return _uncommented(super().get_multi_foreign_keys(*place, **options))     # type: ignore[no-untyped-call]
 
-    def _columns_query(self, *place: Any) -> Any:            # type: ignore[override]
-        """Without the collation: all columns have the same."""
-        query = super()._columns_query(*place)
-        return query.with_only_columns(*(sql.null().label(column.name) if column.name == "collation" else column
-                                         for column in query.selected_columns))
+    def get_multi_unique_constraints(self, *place: Any, **options: Any) -> Any:
+        return _uncommented(super().get_multi_unique_constraints(*place, **options))     # type: ignore[no-untyped-call]
+
+    def get_multi_check_constraints(self, *place: Any, **options: Any) -> Any:
+        return _uncommented(super().get_multi_check_constraints(*place, **options))     # type: ignore[no-untyped-call]
+
+    @functools.cached_property
+    def _index_query(self) -> Any:
+        """PostgreSQL counts the columns of an index from 0, as int2vector has it; an array counts from 1."""
+        def replaced(element: Any, **_options: Any) -> Any:
+            is_next = isinstance(element, sql.elements.BinaryExpression) and element.operator is operator.add
+            return element.left if is_next and getattr(element.left, "name", "") == "ord" else None
+
+        return sql.visitors.replacement_traverse(super()._index_query, {}, replaced)
 
     # ---- connections
 
@@ -209,6 +239,14 @@ class PhantomDialect(PGDialect):
     def is_disconnect(self, error: Exception, _connection: Any, _cursor: Any) -> bool:
         return (getattr(error, "sqlstate", None) in _CONNECTION_STATES
                 or "the connection is closed" in str(error))
+
+
+def _uncommented(tables: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Reflected constraints without the key of their comment: there are none."""
+    for table, constraints in tables:
+        for constraint in [constraints] if isinstance(constraints, dict) else constraints:
+            constraint.pop("comment", None)
+        yield table, constraints
 
 
 def _option(name: str, value: str | Sequence[str]) -> Any:

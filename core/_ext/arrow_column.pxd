@@ -58,6 +58,7 @@ cdef struct Batch:
 
 cdef Batch *batch_new(ColumnType **types, uint32_t count, size_t row_count) noexcept nogil       # NULL: no memory
 cdef void batch_release(Batch *batch) noexcept nogil
+cdef void batch_trim(Batch *batch) noexcept nogil                   # gives back what is reserved and not used
 cdef size_t batch_bytes(const Batch *batch) noexcept nogil          # of texts and the like
 cdef int column_null(Column *column, ColumnType *type) noexcept nogil
 

@@ -9,10 +9,10 @@ So memory hangs on a counted Batch and no Python object, and releasing takes no 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset, strlen
 
-from .document cimport Container, container_open, container_piece, document_json
+from .document cimport Container, container_open, container_piece
 from .platform cimport add_u32, load_u32, sub_u32
 from .scalars cimport (Buffer, DECIMAL_NEGATIVE, DECIMAL_SCALE_BIAS, DECIMAL_SMALL_MAX, Number, Span, VALUE_ANY,
                        VALUE_ARRAY, VALUE_BOOL, VALUE_BYTES, VALUE_DATE, VALUE_DECIMAL, VALUE_FLOAT, VALUE_INT,
@@ -290,10 +290,9 @@ cdef int append_data(Column *column, ColumnType *type, const char *p, size_t siz
     return present(column) if status == 0 else status
 
 
-cdef int append_written(Column *column, ColumnType *type, const char *p, size_t size) noexcept nogil:
-    """As text: a uuid, or a document as JSON."""
-    cdef int status = (moment_text(VALUE_UUID, p, size, &column.data) if type.kind == VALUE_UUID
-                       else document_json(p, size, &column.data))
+cdef int append_uuid(Column *column, ColumnType *type, const char *p, size_t size) noexcept nogil:
+    """As text."""
+    cdef int status = moment_text(VALUE_UUID, p, size, &column.data)
     if status == 0:
         status = offset_append(column, column.data.size)
     return present(column) if status == 0 else status
@@ -346,7 +345,8 @@ cdef int column_type(ColumnType *type, int kind, int bits, int precision, int sc
     elif kind == VALUE_DECIMAL and 1 <= precision <= MAX_PRECISION and 0 <= scale <= precision:
         snprintf(type.format, FORMAT_BYTES, "d:%d,%d", precision, scale)
         type.append, format = append_decimal, type.format
-    elif kind == VALUE_TEXT or kind == VALUE_BYTES:
+    elif kind == VALUE_TEXT or kind == VALUE_BYTES or kind == VALUE_JSON or kind == VALUE_ANY:
+        # documents as they are stored: document.decode() reads them
         type.append, format = append_data, b"u" if kind == VALUE_TEXT else b"z"
     elif kind == VALUE_DATE:
         type.append, format = append_days, b"tdD"
@@ -356,8 +356,8 @@ cdef int column_type(ColumnType *type, int kind, int bits, int precision, int sc
         type.append, format = append_microseconds, b"tsu:" if kind == VALUE_TIMESTAMP else b"tsu:UTC"
     elif kind == VALUE_INTERVAL:
         type.append, format = append_interval, b"tin"
-    elif kind == VALUE_UUID or kind == VALUE_JSON or kind == VALUE_ANY:
-        type.append, format = append_written, b"u"
+    elif kind == VALUE_UUID:
+        type.append, format = append_uuid, b"u"
     elif kind == VALUE_ARRAY and element != NULL:
         type.append, format = append_list, b"+l"
     if format == NULL:
@@ -416,6 +416,26 @@ cdef Batch *batch_new(ColumnType **types, uint32_t count, size_t row_count) noex
             batch_release(batch)
             return NULL
     return batch
+
+
+cdef void buffer_trim(Buffer *buffer) noexcept nogil:
+    cdef char *smaller
+    if not buffer.is_borrowed and buffer.size and buffer.capacity - buffer.size > buffer.size // 16:
+        smaller = <char *> realloc(buffer.data, buffer.size)
+        if smaller != NULL:
+            buffer.data, buffer.capacity = smaller, buffer.size
+
+
+cdef void batch_trim(Batch *batch) noexcept nogil:
+    cdef uint32_t i
+    cdef Column *column
+    for i in range(batch.column_count):
+        column = &batch.columns[i]
+        while column != NULL:
+            buffer_trim(&column.validity)
+            buffer_trim(&column.values)
+            buffer_trim(&column.data)
+            column = column.child
 
 
 cdef void batch_release(Batch *batch) noexcept nogil:

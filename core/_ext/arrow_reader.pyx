@@ -12,7 +12,7 @@ from libc.stddef cimport size_t
 from libc.stdlib cimport calloc, free, malloc
 
 from .arrow_column cimport (ArrowArray, ArrowSchema, Batch, ColumnType, batch_bytes, batch_new, batch_release,
-                            column_null, column_type, export_batch, export_schema, live_batches)
+                            batch_trim, column_null, column_type, export_batch, export_schema, live_batches)
 from .key_tuple cimport KeyCodec, key_read
 from .record cimport FIELD_MISSING, FIELD_NULL, FIELD_VALUE, Record, RecordCodec, record_get, record_open, value_append
 from .scalars cimport Buffer, VALUE_BYTES, buffer_free, buffer_init
@@ -262,6 +262,7 @@ cdef class ArrowReader:
         scan.is_filling = True
         with nogil:
             status = self.fill(batch, scan)
+            batch_trim(batch)
         scan.is_filling = False
         if status < 0 or batch.length == 0:
             batch_release(batch)

@@ -9,12 +9,15 @@ MISSING: Final[object]
 MAX_DEPTH: Final[int]
 """Containers that may stand inside each other."""
 
-def encode(value: object) -> bytes:
+def encode(value: object, is_bson: bool = False) -> bytes:
     """A value as a document: None, bool, int, float, Decimal, str, bytes, date, time, datetime, Interval, UUID, list or
-    tuple, dict with str keys. TypeError: anything else; OverflowError: an int over 64 bits; LimitExceeded: too deep."""
+    tuple, dict with str keys, and the registered classes of PyMongo. TypeError: anything else; LimitExceeded: too deep.
+    With `is_bson` as PyMongo has it: moments in milliseconds, those without a zone in UTC; an int over 64 bits is an
+    OverflowError, a name with the character of code 0 a ValueError."""
 
-def decode(data: Buffer) -> object:
-    """The value. CorruptionError: it is no document."""
+def decode(data: Buffer, is_bson: bool = False) -> object:
+    """The value. CorruptionError: it is no document. With `is_bson` as PyMongo has it: decimals as Decimal128, moments
+    without a zone."""
 
 def get(data: Buffer, path: tuple[str | int, ...]) -> object:
     """The value at a path of names and positions (negative: from the end), or MISSING."""

@@ -5,22 +5,29 @@
 
 An end is where a piece ends among the pieces, 1, 2 or 4 bytes wide, so that any piece is found at once. Names keep
 their order and are searched one after the other. Elements tell their own kinds, which is why JSON, arrays and the
-fields of flexible tables are all documents.
+fields of flexible tables are all documents. An int of more than 64 bits is kept as a decimal.
 """
+import decimal as _decimal
+
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
-from libc.string cimport memcmp, memcpy, memmove
+from libc.string cimport memchr, memcmp, memcpy, memmove
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from .keys cimport Input, input_close, input_open
-from .objects cimport float_text, scalar_append, scalar_kind, scalar_to_python, text_utf8
-from .platform cimport get_u16, get_u32, put_u16, put_u32
-from .scalars cimport (Buffer, DECIMAL_NEGATIVE, VALUE_ARRAY, VALUE_BOOL, VALUE_BYTES, VALUE_DECIMAL, VALUE_INT,
-                       VALUE_JSON, VALUE_NULL, VALUE_TEXT, VALUE_UUID, buffer_append, buffer_byte, buffer_free,
-                       buffer_init, buffer_reserve, digits_append, float_get, int_get, is_utf8, moment_text,
-                       number_text)
+from .objects cimport (float_text, registered_to_python, registered_value, scalar_append, scalar_kind,
+                       scalar_to_python, text_utf8)
+from .platform cimport get_u16, get_u32, get_u64, put_u16, put_u32
+from .scalars cimport (BSON_TIMESTAMP_BYTES, Buffer, DECIMAL_NEGATIVE, VALUE_ARRAY, VALUE_BINARY, VALUE_BOOL,
+                       VALUE_BSON_TIMESTAMP, VALUE_BYTES, VALUE_CODE, VALUE_DECIMAL, VALUE_INT, VALUE_JSON,
+                       VALUE_MAX_KEY, VALUE_MIN_KEY, VALUE_NULL, VALUE_REGEX, VALUE_TEXT, VALUE_TIMESTAMP,
+                       VALUE_TIMESTAMPTZ, VALUE_UUID, buffer_append, buffer_byte, buffer_free, buffer_init,
+                       buffer_reserve, digits_append, float_get, int_append, int_get, is_scalar, is_utf8, moment_text,
+                       number_parse, number_text)
 from .status cimport CORRUPTION, NO_OFFSET, TOO_LARGE, fail, raise_status
+
+cdef object _Decimal = _decimal.Decimal
 
 cdef enum:
     STACK_BYTES = 1024
@@ -142,12 +149,48 @@ cdef int too_deep() except -1:
                              <uint64_t> NO_OFFSET))
 
 
-cdef int put_value(object value, Buffer *out, Buffer *ends, int depth) except -1:
+cdef int put_moment(object value, Buffer *out) except -1:
+    """A moment as BSON has it: whole milliseconds; without a zone it is in UTC."""
+    cdef size_t start
+    cdef int64_t moment
+    checked(buffer_byte(out, VALUE_TIMESTAMPTZ))
+    start = out.size
+    scalar_append(scalar_kind(value), value, out)
+    checked(int_get(out.data + start, out.size - start, &moment))
+    moment -= (moment % 1000 + 1000) % 1000
+    out.size = start
+    return checked(int_append(out, moment))
+
+
+cdef int put_registered(object value, Buffer *out) except -1:
+    """0: it is not of a registered class."""
+    cdef object written = registered_value(value), payload
+    cdef const char *text
+    cdef Py_ssize_t size
+    if written is None:
+        return 0
+    payload = written[1]
+    checked(buffer_byte(out, written[0]))
+    if isinstance(payload, str):
+        text = text_utf8(payload, &size)
+        checked(number_parse(text, size, out))
+    else:
+        checked(buffer_append(out, payload, len(payload)))
+    return 1
+
+
+cdef int put_value(object value, Buffer *out, Buffer *ends, int depth, bint is_bson) except -1:
     cdef int kind = scalar_kind(value)
     cdef size_t start, ends_start
     cdef Py_ssize_t size
     cdef const char *text
     if kind >= 0:
+        if kind == VALUE_DECIMAL and isinstance(value, int):             # over 64 bits
+            if is_bson:
+                raise OverflowError("an int in a document has at most 64 bits")
+            value = _Decimal(value)
+        if is_bson and (kind == VALUE_TIMESTAMP or kind == VALUE_TIMESTAMPTZ):
+            return put_moment(value, out)
         checked(buffer_byte(out, kind))
         return 0 if kind == VALUE_NULL else scalar_append(kind, value, out)
     if depth == MAX_DOCUMENT_DEPTH:
@@ -158,30 +201,50 @@ cdef int put_value(object value, Buffer *out, Buffer *ends, int depth) except -1
             if not isinstance(name, str):
                 raise TypeError(f"a name in a document must be str, not {type(name).__name__} ({name!r:.80})")
             text = text_utf8(name, &size)
+            if is_bson and memchr(text, 0, size) != NULL:
+                raise ValueError(f"a name in a document must not contain the character of code 0 ({name!r:.80})")
             checked(buffer_append(out, text, size))
             checked(piece_end(out, start, ends))
-            put_value(item, out, ends, depth + 1)
+            put_value(item, out, ends, depth + 1, is_bson)
             checked(piece_end(out, start, ends))
         return checked(container_finish(out, start, VALUE_JSON, ends, ends_start))
     if isinstance(value, (list, tuple)):
         for item in value:
-            put_value(item, out, ends, depth + 1)
+            put_value(item, out, ends, depth + 1, is_bson)
             checked(piece_end(out, start, ends))
         return checked(container_finish(out, start, VALUE_ARRAY, ends, ends_start))
+    if put_registered(value, out):
+        return 0
     raise TypeError(f"a document cannot hold {type(value).__name__} ({value!r:.80})")
 
 
-cdef int document_append(object value, Buffer *out) except -1:
+cdef int append_value(object value, Buffer *out, bint is_bson) except -1:
     cdef char storage[STACK_ENDS * 4]
     cdef Buffer ends
     buffer_init(&ends, storage, STACK_ENDS * 4)
     try:
-        return put_value(value, out, &ends, 0)
+        return put_value(value, out, &ends, 0, is_bson)
     finally:
         buffer_free(&ends)
 
 
-cdef object get_value(const char *p, size_t size, int depth):
+cdef int document_append(object value, Buffer *out) except -1:
+    return append_value(value, out, False)
+
+
+cdef int document_append_bson(object value, Buffer *out) except -1:
+    return append_value(value, out, True)
+
+
+cdef object get_bson_scalar(int kind, const char *p, size_t size):
+    cdef object value
+    if kind == VALUE_DECIMAL:
+        return registered_to_python(kind, str(scalar_to_python(kind, p, size)))
+    value = scalar_to_python(kind, p, size)
+    return value.replace(tzinfo=None) if kind == VALUE_TIMESTAMPTZ else value
+
+
+cdef object get_value(const char *p, size_t size, int depth, bint is_bson):
     cdef Container container
     cdef const char *piece
     cdef size_t piece_size
@@ -195,7 +258,9 @@ cdef object get_value(const char *p, size_t size, int depth):
     kind = <uint8_t> p[0]
     if kind == VALUE_NULL:
         return None
-    if kind <= VALUE_UUID:
+    if is_scalar(kind):
+        if is_bson and (kind == VALUE_DECIMAL or kind == VALUE_TIMESTAMPTZ):
+            return get_bson_scalar(kind, p + 1, size - 1)
         return scalar_to_python(kind, p + 1, size - 1)
     checked(container_open(p, size, &container))
     if depth == MAX_DOCUMENT_DEPTH:
@@ -204,24 +269,28 @@ cdef object get_value(const char *p, size_t size, int depth):
         items = []
         for i in range(container.piece_count):
             checked(container_piece(&container, i, &piece, &piece_size))
-            items.append(get_value(piece, piece_size, depth + 1))
+            items.append(get_value(piece, piece_size, depth + 1, is_bson))
         return items
     members = {}
     for i in range(0, container.piece_count, 2):
         checked(container_piece(&container, i, &piece, &piece_size))
         name = scalar_to_python(VALUE_TEXT, piece, piece_size)
         checked(container_piece(&container, i + 1, &piece, &piece_size))
-        members[name] = get_value(piece, piece_size, depth + 1)
+        members[name] = get_value(piece, piece_size, depth + 1, is_bson)
     return members
 
 
 cdef object document_to_python(const char *p, size_t size):
-    return get_value(p, size, 0)
+    return get_value(p, size, 0, False)
+
+
+cdef object document_to_bson(const char *p, size_t size):
+    return get_value(p, size, 0, True)
 
 
 # -------------------------------------------------------------------- paths
 
-cdef int find_name(const Container *container, const char *name, size_t name_size, const char **found,
+cdef int container_find(const Container *container, const char *name, size_t name_size, const char **found,
                    size_t *found_size) noexcept nogil:
     cdef const char *piece
     cdef size_t size
@@ -246,14 +315,14 @@ cdef int document_find(const char *p, size_t size, tuple path, const char **foun
     for step in path:
         if size == 0:
             checked(damaged("a value has no bytes"))
-        if <uint8_t> p[0] <= VALUE_UUID:
+        if is_scalar(<uint8_t> p[0]):
             return 0
         checked(container_open(p, size, &container))
         if isinstance(step, str):
             if container.kind != VALUE_JSON:
                 return 0
             name = text_utf8(step, &name_size)
-            status = find_name(&container, name, name_size, &p, &size)
+            status = container_find(&container, name, name_size, &p, &size)
             if status == 0:
                 return 0
             checked(status)
@@ -307,18 +376,57 @@ cdef int json_string(const char *p, size_t size, Buffer *out) noexcept nogil:
 
 
 cdef int json_bytes(const char *p, size_t size, Buffer *out) noexcept nogil:
-    cdef const char *hexadecimal = b"0123456789abcdef"
-    cdef size_t i
     cdef int status = buffer_append(out, b"\"\\\\x", 4)
     if status == 0:
-        status = buffer_reserve(out, 2 * size + 1)
+        status = hexadecimal_append(p, size, out)
+    return buffer_byte(out, 34) if status == 0 else status
+
+
+cdef int hexadecimal_append(const char *p, size_t size, Buffer *out) noexcept nogil:
+    cdef const char *digits = b"0123456789abcdef"
+    cdef size_t i
+    cdef int status = buffer_reserve(out, 2 * size)
     if status < 0:
         return status
     for i in range(size):
-        out.data[out.size] = hexadecimal[<uint8_t> p[i] >> 4]
-        out.data[out.size + 1] = hexadecimal[<uint8_t> p[i] & 15]
+        out.data[out.size] = digits[<uint8_t> p[i] >> 4]
+        out.data[out.size + 1] = digits[<uint8_t> p[i] & 15]
         out.size += 2
-    return buffer_byte(out, 34)
+    return 0
+
+
+cdef int json_bson(int kind, const char *p, size_t size, Buffer *out) noexcept nogil:
+    """What only documents hold: an object id in hexadecimal, code and a regex's pattern as they are."""
+    cdef const char *zero
+    cdef uint64_t stamp
+    cdef int status
+    if kind == VALUE_CODE:
+        return json_string(p, size, out)
+    if kind == VALUE_REGEX:
+        zero = <const char *> memchr(p, 0, size)
+        return json_string(p, zero - p, out) if zero != NULL else damaged("a regex is damaged")
+    if kind == VALUE_MIN_KEY:
+        return buffer_append(out, b"\"MinKey\"", 8)
+    if kind == VALUE_MAX_KEY:
+        return buffer_append(out, b"\"MaxKey\"", 8)
+    if kind == VALUE_BINARY:
+        return json_bytes(p + 1, size - 1, out) if size else damaged("a binary is damaged")
+    if kind == VALUE_BSON_TIMESTAMP:
+        if size != BSON_TIMESTAMP_BYTES:
+            return damaged("a timestamp is damaged")
+        stamp = get_u64(p)
+        status = buffer_byte(out, 34)
+        if status == 0:
+            status = digits_append(out, stamp >> 32)
+        if status == 0:
+            status = buffer_byte(out, 58)
+        if status == 0:
+            status = digits_append(out, stamp & <uint64_t> 0xFFFFFFFF)
+        return buffer_byte(out, 34) if status == 0 else status
+    status = buffer_byte(out, 34)
+    if status == 0:
+        status = hexadecimal_append(p, size, out)
+    return buffer_byte(out, 34) if status == 0 else status
 
 
 cdef int json_number(int kind, const char *p, size_t size, Buffer *out) noexcept nogil:
@@ -362,7 +470,7 @@ cdef int json_value(const char *p, size_t size, Buffer *out, int depth) noexcept
     if size == 0:
         return damaged("a value has no bytes")
     kind = <uint8_t> p[0]
-    if kind <= VALUE_UUID:
+    if is_scalar(kind):
         p += 1
         size -= 1
         if kind == VALUE_NULL:
@@ -378,6 +486,8 @@ cdef int json_value(const char *p, size_t size, Buffer *out, int depth) noexcept
             return buffer_append(out, b"true", 4) if number else buffer_append(out, b"false", 5)
         if kind <= VALUE_DECIMAL:
             return json_number(kind, p, size, out)
+        if kind > VALUE_UUID:
+            return json_bson(kind, p, size, out)
         status = buffer_byte(out, 34)
         if status == 0:
             status = moment_text(kind, p, size, out)
@@ -408,25 +518,26 @@ cdef int document_json(const char *p, size_t size, Buffer *out) noexcept nogil:
 
 # -------------------------------------------------------------------- what Python calls
 
-def encode(value):
-    """A value as a document. TypeError: it cannot be stored; OverflowError: an int over 64 bits; LimitExceeded: nested
-    too deeply."""
+def encode(value, bint is_bson=False):
+    """A value as a document. TypeError: it cannot be stored; LimitExceeded: nested too deeply. With `is_bson` as
+    PyMongo has it: moments in milliseconds, those without a zone in UTC; an int over 64 bits is an OverflowError."""
     cdef char storage[STACK_BYTES]
     cdef Buffer out
     buffer_init(&out, storage, STACK_BYTES)
     try:
-        document_append(value, &out)
+        append_value(value, &out, is_bson)
         return PyBytes_FromStringAndSize(out.data, out.size)
     finally:
         buffer_free(&out)
 
 
-def decode(data):
-    """The value. CorruptionError: it is no document."""
+def decode(data, bint is_bson=False):
+    """The value. CorruptionError: it is no document. With `is_bson` as PyMongo has it: decimals as Decimal128, moments
+    without a zone."""
     cdef Input given
     input_open(&given, data, "a document")
     try:
-        return document_to_python(given.data, given.size)
+        return get_value(given.data, given.size, 0, is_bson)
     finally:
         input_close(&given)
 

@@ -422,12 +422,19 @@ cdef class Engine:
 
     cdef int open_snapshot(self, uint64_t at_ts, uint64_t *ts) noexcept nogil:
         cdef uint64_t *grown
+        cdef size_t i
         cdef int status = 0
         mutex_lock(&self.snapshot_mutex)
         if at_ts == 0:
             at_ts = load_u64(&self.visible_ts)
         elif at_ts < self.gc_floor_ts:
-            status = fail(SNAPSHOT_TOO_OLD, NULL, NULL, <uint64_t> NO_OFFSET)
+            status = SNAPSHOT_TOO_OLD                       # unless another holds it: then all it sees was kept
+            for i in range(self.snapshot_count):
+                if self.snapshots[i] == at_ts:
+                    status = 0
+                    break
+            if status < 0:
+                fail(SNAPSHOT_TOO_OLD, NULL, NULL, <uint64_t> NO_OFFSET)
         elif at_ts > load_u64(&self.visible_ts):
             at_ts = load_u64(&self.visible_ts)
         if status == 0 and self.snapshot_count == self.snapshot_capacity:

@@ -13,6 +13,9 @@ class FeedCursor:
     @property
     def engine(self) -> Engine:
         """The engine it reads."""
+    @property
+    def position_ts(self) -> int:
+        """Commit timestamp up to which batches were read; of a new feed, where it begins."""
     def next_batch(self) -> tuple[int, list[_Change]] | None:
         """(timestamp, [(key, value or None, stop or None), ...]), or None when there is none yet."""
     def wait(self, timeout_ms: int) -> None:

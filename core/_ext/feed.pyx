@@ -50,7 +50,7 @@ cdef class FeedCursor:
     cdef uint64_t pinned_segment
     cdef bint is_pinned
     cdef bint has_record                 # cursor.record was read but is not yet visible
-    cdef uint64_t position_ts            # all batches up to here were given out
+    cdef readonly uint64_t position_ts   # all batches up to here were given out; of a new feed: where it begins
     cdef bint is_registered
     cdef bint is_watching                # counted in engine.watchers
     cdef list caught_up                  # batches taken from versions, newest first; None: none left

@@ -22,22 +22,25 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, malloc, qsort
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 from .document cimport Container, MAX_DOCUMENT_DEPTH, container_finish, container_open, container_piece, piece_end
 from .keys cimport Input, input_close, input_open
 from .key_values cimport (NUMBER_MINUS_INFINITY, NUMBER_NAN, Source, key_damaged, key_invert, next_byte,
                           put_any_number, put_decimal, put_fixed, put_float, put_guarded_text, put_int, put_text,
                           read_any_number, read_decimal, read_fixed, read_float, read_guarded_text, read_int, read_text)
+from .platform cimport get_u64, put_u64
 from .record cimport FIELD_NULL, FIELD_VALUE, value_append, value_to_python
-from .scalars cimport (Buffer, DAY_MICROSECONDS, Span, UUID_BYTES, VALUE_ANY, VALUE_ARRAY, VALUE_BOOL, VALUE_BYTES,
-                       VALUE_DATE, VALUE_DECIMAL, VALUE_FLOAT, VALUE_INT, VALUE_INTERVAL, VALUE_JSON, VALUE_NULL,
-                       VALUE_TEXT, VALUE_TIME, VALUE_TIMESTAMP, VALUE_TIMESTAMPTZ, VALUE_UUID, buffer_append,
-                       buffer_byte, buffer_free, buffer_init, fits_32, float_append, float_get,
-                       int_append, int_get, span_append, span_get)
+from .scalars cimport (BSON_TIMESTAMP_BYTES, Buffer, DAY_MICROSECONDS, OBJECT_ID_BYTES, Span, UUID_BYTES, VALUE_ANY,
+                       VALUE_ARRAY, VALUE_BINARY, VALUE_BOOL, VALUE_BSON_TIMESTAMP, VALUE_BYTES, VALUE_CODE, VALUE_DATE,
+                       VALUE_DECIMAL, VALUE_FLOAT, VALUE_INT, VALUE_INTERVAL, VALUE_JSON, VALUE_MAX_KEY, VALUE_MIN_KEY,
+                       VALUE_NULL, VALUE_OBJECT_ID, VALUE_REGEX, VALUE_TEXT, VALUE_TIME, VALUE_TIMESTAMP,
+                       VALUE_TIMESTAMPTZ, VALUE_UUID, buffer_append, buffer_byte, buffer_free, buffer_init, fits_32,
+                       float_append, float_get, int_append, int_get, is_scalar, span_append, span_get)
 from .status cimport CORRUPTION, NO_MEMORY, NO_OFFSET, fail, raise_status
 
 cdef extern from *:
+    uint64_t swap_bytes "__builtin_bswap64"(uint64_t value) noexcept nogil
     bint add_overflows "__builtin_add_overflow"(int64_t a, int64_t b, int64_t *sum) noexcept nogil
 
 cdef enum:
@@ -45,12 +48,15 @@ cdef enum:
     STACK_ENDS = 64
     # classes of ANY, in their order; on disk. Numbers stand between null and text.
     ANY_END = 0x00
+    ANY_MIN_KEY = 0x08
     ANY_NULL = 0x10
     ANY_TEXT = 0x30
     ANY_OBJECT = 0x40
     ANY_ARRAY = 0x50
     ANY_BYTES = 0x60
+    ANY_BINARY = 0x64
     ANY_UUID = 0x68
+    ANY_OBJECT_ID = 0x6C
     ANY_FALSE = 0x70
     ANY_TRUE = 0x71
     ANY_DATE = 0x78
@@ -58,6 +64,10 @@ cdef enum:
     ANY_TIMESTAMPTZ = 0x7A
     ANY_TIME = 0x7B
     ANY_INTERVAL = 0x7C
+    ANY_BSON_TIMESTAMP = 0x80
+    ANY_REGEX = 0x88
+    ANY_CODE = 0x90
+    ANY_MAX_KEY = 0xF0
     NAME_FOLLOWS = 0x01              # in an object, before each name
 
 
@@ -229,7 +239,64 @@ cdef int any_class(int kind) noexcept nogil:
         return ANY_TIMESTAMPTZ
     if kind == VALUE_INTERVAL:
         return ANY_INTERVAL
-    return ANY_UUID if kind == VALUE_UUID else ANY_TEXT
+    if kind == VALUE_UUID:
+        return ANY_UUID
+    if kind == VALUE_OBJECT_ID:
+        return ANY_OBJECT_ID
+    if kind == VALUE_REGEX:
+        return ANY_REGEX
+    if kind == VALUE_MIN_KEY:
+        return ANY_MIN_KEY
+    if kind == VALUE_MAX_KEY:
+        return ANY_MAX_KEY
+    if kind == VALUE_BSON_TIMESTAMP:
+        return ANY_BSON_TIMESTAMP
+    if kind == VALUE_BINARY:
+        return ANY_BINARY
+    return ANY_CODE if kind == VALUE_CODE else ANY_TEXT
+
+
+cdef int put_bson(int kind, const char *p, size_t size, Buffer *out) noexcept nogil:
+    """What only documents hold, behind its class."""
+    cdef char stamp[BSON_TIMESTAMP_BYTES]
+    cdef const char *zero
+    cdef int status
+    if kind == VALUE_OBJECT_ID:
+        return put_fixed(p, size, out) if size == OBJECT_ID_BYTES else key_damaged()
+    if kind == VALUE_BSON_TIMESTAMP:
+        if size != BSON_TIMESTAMP_BYTES:
+            return key_damaged()
+        put_u64(stamp, swap_bytes(get_u64(p)))
+        return put_fixed(stamp, BSON_TIMESTAMP_BYTES, out)
+    if kind == VALUE_REGEX:
+        zero = <const char *> memchr(p, 0, size)
+        if zero == NULL:
+            return key_damaged()
+        status = put_text(p, zero - p, out)
+        return put_text(zero + 1, size - (zero + 1 - p), out) if status == 0 else status
+    if kind == VALUE_MIN_KEY or kind == VALUE_MAX_KEY:
+        return 0 if size == 0 else key_damaged()
+    return put_text(p, size, out)                           # the subtype of a binary is its first byte
+
+
+cdef int read_bson(int kind, Source *source, Buffer *out) noexcept nogil:
+    cdef char fixed[OBJECT_ID_BYTES]
+    cdef int status
+    if kind == VALUE_OBJECT_ID:
+        status = read_fixed(source, fixed, OBJECT_ID_BYTES)
+        return buffer_append(out, fixed, OBJECT_ID_BYTES) if status == 0 else status
+    if kind == VALUE_BSON_TIMESTAMP:
+        status = read_fixed(source, fixed, BSON_TIMESTAMP_BYTES)
+        put_u64(fixed, swap_bytes(get_u64(fixed)))
+        return buffer_append(out, fixed, BSON_TIMESTAMP_BYTES) if status == 0 else status
+    if kind == VALUE_MIN_KEY or kind == VALUE_MAX_KEY:
+        return 0
+    status = read_text(source, out)
+    if kind == VALUE_REGEX and status == 0:
+        status = buffer_byte(out, 0)
+        if status == 0:
+            status = read_text(source, out)
+    return status
 
 
 cdef int put_any(const char *p, size_t size, Buffer *out, int depth) noexcept nogil:
@@ -248,11 +315,13 @@ cdef int put_any(const char *p, size_t size, Buffer *out, int depth) noexcept no
         return buffer_byte(out, ANY_TRUE if number else ANY_FALSE) if status == 0 else status
     if VALUE_INT <= kind <= VALUE_DECIMAL:
         return put_any_number(kind, p, size, out)
-    if kind > VALUE_UUID:
+    if not is_scalar(kind):
         return put_container(p - 1, size + 1, out, depth)
     status = buffer_byte(out, any_class(kind))
     if status < 0:
         return status
+    if kind > VALUE_UUID:
+        return put_bson(kind, p, size, out)
     if kind == VALUE_TEXT or kind == VALUE_BYTES:
         return put_text(p, size, out)
     return put_scalar(kind, p, size, out)
@@ -295,11 +364,13 @@ cdef int read_any(Source *source, int first, Buffer *out, Buffer *ends, int dept
     if first == ANY_FALSE or first == ANY_TRUE:
         status = buffer_byte(out, VALUE_BOOL)
         return int_append(out, first == ANY_TRUE) if status == 0 else status
-    for kind in range(VALUE_TEXT, VALUE_UUID + 1):
-        if any_class(kind) == first:
+    for kind in range(VALUE_TEXT, VALUE_CODE + 1):
+        if is_scalar(kind) and any_class(kind) == first:
             status = buffer_byte(out, kind)
             if status < 0:
                 return status
+            if kind > VALUE_UUID:
+                return read_bson(kind, source, out)
             if kind == VALUE_TEXT or kind == VALUE_BYTES:
                 return read_text(source, out)
             return read_scalar(kind, source, out)

@@ -3,7 +3,8 @@
 Strict: a value must be of the type of its kind already, and bool is no int. Subclasses are taken for what they extend
 and come back as that, but a datetime is no date.
 """
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport (PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_FromStringAndSize,
+                            PyBytes_GET_SIZE)
 from cpython.datetime cimport (PyDate_Check, PyDateTime_Check, PyTime_Check, date_new, datetime_new, import_datetime,
                                time_new)
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
@@ -14,11 +15,11 @@ from libc.stddef cimport size_t
 from libc.string cimport strlen
 
 from .scalars cimport (Buffer, Civil, DAY_MICROSECONDS, MAX_DAYS, MIN_DAYS, MIN_SPAN_MICROSECONDS, Span, UUID_BYTES,
-                       VALUE_BOOL, VALUE_BYTES, VALUE_DATE, VALUE_DECIMAL, VALUE_FLOAT, VALUE_INT,
-                       VALUE_INTERVAL, VALUE_NULL, VALUE_TEXT, VALUE_TIME, VALUE_TIMESTAMP, VALUE_TIMESTAMPTZ,
-                       VALUE_UUID, buffer_append, buffer_free, buffer_init, civil_from_days, days_from_civil, fits_32,
-                       float_append, float_get, int_append, int_get, moment_get, number_parse, number_text,
-                       span_append, span_get)
+                       VALUE_BOOL, VALUE_BYTES, VALUE_CODE, VALUE_DATE, VALUE_DECIMAL, VALUE_FLOAT, VALUE_INT,
+                       VALUE_INTERVAL, VALUE_NULL, VALUE_OBJECT_ID, VALUE_TEXT, VALUE_TIME, VALUE_TIMESTAMP,
+                       VALUE_TIMESTAMPTZ, VALUE_UUID, buffer_append, buffer_free, buffer_init, civil_from_days,
+                       days_from_civil, fits_32, float_append, float_get, int_append, int_get, moment_get,
+                       number_parse, number_text, span_append, span_get)
 from .status cimport CORRUPTION, NO_MEMORY, NO_OFFSET, fail, raise_status
 
 import datetime as _datetime
@@ -29,6 +30,9 @@ cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     object PyUnicode_DecodeUTF8(const char *p, Py_ssize_t size, const char *errors)
     bint PyUnicode_Check(object value) noexcept
+    bint PyUnicode_CheckExact(object value) noexcept
+    bint PyDict_CheckExact(object value) noexcept
+    bint PyList_CheckExact(object value) noexcept
     bint PyBool_Check(object value) noexcept
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
     char *PyOS_double_to_string(double value, char format, int precision, int flags, int *kind) except NULL
@@ -68,6 +72,9 @@ cdef object _unknown_safety = _uuid.SafeUUID.unknown
 cdef object _new = object.__new__
 cdef object _Interval = None                     # core/values.py sets these
 cdef object _json_null = None
+cdef object _load_document_classes = None
+cdef dict _writers = {}                          # class -> function: value -> (kind, payload)
+cdef dict _readers = {}                          # kind -> function: payload -> value
 cdef object _utc = _datetime.timezone.utc
 
 
@@ -76,6 +83,42 @@ def register_values(interval_class, json_null):
     where NULL is None."""
     global _Interval, _json_null
     _Interval, _json_null = interval_class, json_null
+
+
+def register_document_loader(loader):
+    """Gives the function that imports what calls register_document_classes."""
+    global _load_document_classes
+    _load_document_classes = loader
+
+
+def register_document_classes(writers, readers):
+    """Gives the classes of object ids and other values that stand in documents only. `writers`: for each class a
+    function from a value to its kind and payload; `readers`: for each kind a function from payload to value. The
+    payload of a decimal is its text, else it is the bytes of docs/formats.md."""
+    _writers.update(writers)
+    _readers.update(readers)
+
+
+cdef object registered_value(object value):
+    cdef object writer = _writers.get(type(value))
+    if writer is None:
+        for class_ in type(value).__mro__:
+            writer = _writers.get(class_)
+            if writer is not None:
+                break
+        else:
+            return None
+    return writer(value)
+
+
+cdef object registered_to_python(int kind, object payload):
+    cdef object reader = _readers.get(kind)
+    if reader is None and _load_document_classes is not None:
+        _load_document_classes()
+        reader = _readers.get(kind)
+    if reader is None:
+        raise TypeError(f"no class of values of kind {kind} has been registered")
+    return reader(payload)
 
 
 cdef object json_null():
@@ -95,18 +138,22 @@ cdef int out_of_range(object value) except -1:
 
 
 cdef int scalar_kind(object value) noexcept:
+    cdef int overflow = 0
     if value is None:
         return VALUE_NULL
+    if PyDict_CheckExact(value) or PyList_CheckExact(value):
+        return -1
     if PyUnicode_Check(value):
-        return VALUE_TEXT
+        return VALUE_TEXT if PyUnicode_CheckExact(value) or type(value) not in _writers else -1
     if PyBool_Check(value):
         return VALUE_BOOL
     if PyLong_Check(value):
-        return VALUE_INT
+        PyLong_AsLongLongAndOverflow(value, &overflow)
+        return VALUE_DECIMAL if overflow else VALUE_INT
     if PyFloat_Check(value):
         return VALUE_FLOAT
     if PyBytes_Check(value):
-        return VALUE_BYTES
+        return VALUE_BYTES if PyBytes_CheckExact(value) or type(value) not in _writers else -1
     if PyDateTime_Check(value):
         return VALUE_TIMESTAMP if PyDateTime_DATE_GET_TZINFO(value) == <PyObject *> None else VALUE_TIMESTAMPTZ
     if PyDate_Check(value):
@@ -333,4 +380,6 @@ cdef object scalar_to_python(int kind, const char *p, size_t size):
         return _Interval(span.months, span.days, span.microseconds)
     if kind == VALUE_UUID:
         return get_uuid(p, size)
+    if VALUE_OBJECT_ID <= kind <= VALUE_CODE:
+        return registered_to_python(kind, PyBytes_FromStringAndSize(p, size))
     return damaged("a value of an unknown kind")

@@ -6,11 +6,13 @@ from .engine cimport Engine
 from .key_tuple cimport KeyCodec
 from .record cimport RecordCodec
 from .scalars cimport Buffer
-from .transaction cimport TransactionCore
+from .scan cimport Row, Scan
+from .transaction cimport TransactionCore, TransactionScan
 
 cdef enum:
     ROWS_PREFIX = 0x74               # core/tables/layout.py has the same
     ROW_STACK_BYTES = 1024
+    GROUP_ROWS = 16
 
 cdef enum RowSource:                 # where a value of a row is taken from
     ROW_FROM_KEY = 0
@@ -52,3 +54,25 @@ cdef class RowReader:
     cdef tuple decode(self, const char *row_key, size_t row_key_size, const char *record, size_t record_size)
     cdef object value(self, uint32_t output, int kind, const char *p, size_t size)
     cdef int decode_key(self, const char *p, size_t size, tuple row) except -1
+
+cdef class _Rows:                    # the rows of a range on their way
+    cdef Scan scan
+    cdef TransactionScan tracked     # None outside of a transaction
+    cdef bytes last                  # key of the last row of a bufferful, where reads are tracked
+    cdef int begin(self, Engine engine, TransactionCore core, uint64_t snapshot, object start, object stop,
+                   object limit, bint reverse) except -1
+    # The next row, borrowed until the next call; NULL at the end.
+    cdef Row *next(self) except? NULL
+    # What was read counts as read: after the last row; or when no more are wanted.
+    cdef int end(self) except -1
+    cdef int leave(self) except -1
+
+cdef class _RowKeys:                 # whole keys of rows, taken from entries of an index, a group at a time
+    cdef Buffer bytes
+    cdef size_t ends[GROUP_ROWS + 1] # key i stands between ends[i] and ends[i + 1]
+    cdef uint32_t count
+    cdef Buffer scratch
+    cdef Buffer spare
+    cdef uint32_t gather(self, _Rows rows, bytes prefix, KeyCodec index) except? 0
+    # The memory of the whole group is asked for before the first key is looked at.
+    cdef void prefetch(self, Engine engine) noexcept

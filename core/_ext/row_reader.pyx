@@ -34,7 +34,7 @@ from .record cimport (FIELD_MISSING, FIELD_NULL, FIELD_VALUE, Record, RecordCode
 from .scalars cimport Buffer, buffer_append, buffer_free, buffer_init, buffer_reserve
 from .scan cimport Row, Scan, open_scan
 from .status cimport BUSY, CORRUPTION, NO_OFFSET, fail, raise_status
-from .transaction cimport TransactionCore, TransactionKeySpace, TransactionScan
+from .transaction cimport TransactionCore, TransactionKeySpace
 from .values cimport ValuePointer, value_log_read
 from .view cimport View, view_get, view_prefetch
 from .write_set cimport write_set_get
@@ -50,7 +50,6 @@ cdef uint64_t VERSION_HASH = key_hash(PyBytes_AS_STRING(VERSION_KEY), 2)
 
 cdef enum:
     KEY_STACK_BYTES = 256
-    GROUP_ROWS = 16
 
 
 cdef inline int checked(int status) except -1:
@@ -406,10 +405,6 @@ cdef class RowReader:
 cdef class _Rows:
     """The rows of a range on their way; counts as read what was read, no more."""
 
-    cdef Scan scan
-    cdef TransactionScan tracked     # None outside of a transaction
-    cdef bytes last                  # key of the last row, where reads are tracked
-
     cdef int begin(self, Engine engine, TransactionCore core, uint64_t snapshot, object start, object stop,
                    object limit, bint reverse) except -1:
         cdef TransactionKeySpace space
@@ -442,15 +437,21 @@ cdef class _Rows:
                 self.tracked.widen(self.last)
         return 0
 
+    cdef int leave(self) except -1:
+        """No more rows are wanted: those that were taken count as read."""
+        cdef Scan scan = self.scan
+        cdef Row *row
+        if self.tracked is not None and self.tracked.is_tracked:
+            if scan.row_next:
+                row = &scan.rows[scan.row_next - 1]
+                self.tracked.widen(PyBytes_FromStringAndSize(scan.buffer + row.key_offset, row.key_size))
+            elif self.last is not None:
+                self.tracked.widen(self.last)
+        return 0
+
 
 cdef class _RowKeys:
     """Whole keys of rows, taken from entries of an index, a group at a time."""
-
-    cdef Buffer bytes
-    cdef size_t ends[GROUP_ROWS + 1]  # key i stands between ends[i] and ends[i + 1]
-    cdef uint32_t count
-    cdef Buffer scratch
-    cdef Buffer spare
 
     def __cinit__(self):
         buffer_init(&self.bytes, NULL, 0)

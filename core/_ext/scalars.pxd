@@ -26,6 +26,19 @@ cdef enum ValueKind:
     VALUE_JSON = 13
     VALUE_ARRAY = 14
     VALUE_ANY = 15
+    # in documents only
+    VALUE_OBJECT_ID = 16
+    VALUE_REGEX = 17
+    VALUE_MIN_KEY = 18
+    VALUE_MAX_KEY = 19
+    VALUE_BSON_TIMESTAMP = 20
+    VALUE_BINARY = 21
+    VALUE_CODE = 22
+
+# Whether a document's first byte begins a value that is no container. Containers have kind and width in theirs
+# (document.pxd), which leaves 16 to 28 free for scalars.
+cdef inline bint is_scalar(int first) noexcept nogil:
+    return first <= VALUE_UUID or VALUE_OBJECT_ID <= first <= VALUE_CODE
 
 # The first byte of a decimal: up to DECIMAL_SMALL_MAX it is the scale plus DECIMAL_SCALE_BIAS, and an integer
 # follows; else one of these. On disk.
@@ -41,6 +54,8 @@ cdef enum DecimalForm:
 cdef enum:
     UUID_BYTES = 16
     UUID_TEXT_BYTES = 36
+    OBJECT_ID_BYTES = 12
+    BSON_TIMESTAMP_BYTES = 8
     MIN_DAYS = -719162               # 0001-01-01, from 1970-01-01
     MAX_DAYS = 2932896               # 9999-12-31
     VARINT_BYTES = 10                # the longest one

@@ -10,6 +10,12 @@
     timestamp, ...tz   microseconds since 1970-01-01 (UTC), as an integer
     interval           months, days, microseconds as varints
     uuid               16 bytes
+    object id          12 bytes
+    regex              pattern, a zero, options
+    min key, max key   none
+    bson timestamp     8 bytes, little-endian: seconds in the upper half, a counter in the lower
+    binary             its subtype as one byte, then the bytes
+    code               as text
 
 core/_ext/objects.pyx turns them into Python objects. How long a value is, its surroundings say. What is read was
 written by someone else: every length and range is checked, and damage is a status, never a wild read.

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from phantomdb.core.catalog import names
 from phantomdb.core.catalog.catalog import Catalog
-from phantomdb.core.catalog.constraints import require_strict, without_primary_key
+from phantomdb.core.catalog.constraints import are_comparable, require_strict, without_primary_key
 from phantomdb.core.catalog.definition import (
     MAX_TABLE_COLUMNS,
     ColumnDefinition,
@@ -27,15 +27,27 @@ from phantomdb.core.catalog.dependencies import (
     without_keys_to,
 )
 from phantomdb.core.catalog.objects import Column, StoredExpression, Table
-from phantomdb.core.catalog.work import Change, DropRange, FillColumn, RewriteRows, RowWork, ValidateNotNull
+from phantomdb.core.catalog.work import (
+    Change,
+    ConvertColumn,
+    DropRange,
+    FillColumn,
+    RewriteRows,
+    RowWork,
+    ValidateForeignKey,
+    ValidateNotNull,
+)
+from phantomdb.core.query import plan
 from phantomdb.core.query.errors import (
+    DatatypeMismatch,
     DuplicateColumn,
+    FeatureNotSupported,
     InvalidDefinition,
     ProgramLimitExceeded,
     SyntaxFailure,
     UndefinedColumn,
 )
-from phantomdb.core.values import Value
+from phantomdb.core.values import Kind, Type, Value
 
 DROPPED = 0                          # in Table.record_columns
 
@@ -149,6 +161,63 @@ def drop_not_null(catalog: Catalog, table: int, name: str) -> Catalog:
         raise SyntaxFailure(f'column "{name}" of relation "{of.name}" is an identity column', table=of.name,
                             column=name)
     return _with_column(catalog, of, replace(column, is_nullable=True))
+
+
+def change_type(catalog: Catalog, after: Table, column: Column, conversion: StoredExpression) -> Change:
+    """`after`: the table with the new type and all expressions over the column bound to it; `column`: as it was.
+    `conversion`: see ConvertColumn. FeatureNotSupported: a view or a generated column is made of it; InvalidDefinition:
+    an identity that would be no whole number; DatatypeMismatch: a foreign key would not fit."""
+    of = catalog.table(after.id)
+    require_strict(of)
+    changed = after.column_by_id(column.id)
+    users = [describe(view) for view in catalog.dependents(of.id) if uses_column(view, of.id, column.id)]
+    users += [f"column {other.name}" for other in of.columns if column.id in columns_of(other.generated)]
+    if users:
+        raise FeatureNotSupported(f'cannot alter type of column "{column.name}": {", ".join(users)} is made of it',
+                                  table=of.name, column=column.name)
+    if column.generated is not None:
+        raise FeatureNotSupported("changing the type of a generated column", table=of.name, column=column.name)
+    if (column.identity or column.sequence is not None) and changed.type.kind is not Kind.INT:
+        raise InvalidDefinition(f'column "{column.name}" takes its values from a sequence: its type must be smallint, '
+                                "integer or bigint", table=of.name, column=column.name)
+    keys = [(user, key) for user, key in catalog.referencing(of.id) if column.id in key.target_columns]
+    for user, key in [*keys, *((of, key) for key in of.foreign_keys if column.id in key.columns)]:
+        target = after if key.target == of.id else catalog.table(key.target)
+        child = after if user.id == of.id else user
+        for number, other in zip(key.columns, key.target_columns, strict=True):
+            a, b = child.column_by_id(number), target.column_by_id(other)
+            if not are_comparable(a.type, b.type):
+                raise DatatypeMismatch(f'foreign key constraint "{key.name}" cannot be implemented: "{a.name}" would '
+                                       f'be of type {a.type}, "{b.name}" of type {b.type}', table=user.name,
+                                       constraint=key.name)
+    if isinstance(conversion.bound, plan.Column) or (isinstance(conversion.bound, plan.Cast) and isinstance(
+            conversion.bound.argument, plan.Column) and _holds_all_of(changed.type, column.type)):
+        return Change(catalog.with_object(after))
+    after = _with_all_stored(after, changed)
+    return Change(catalog.with_object(after), (ConvertColumn(of, after, column.id, conversion),
+                                               *(ValidateForeignKey(user.id, key.name) for user, key in keys
+                                                 if user.id != of.id)))
+
+
+def _with_all_stored(table: Table, column: Column) -> Table:
+    """Every row is written anew, so that none is without a value."""
+    return replace(table, columns=tuple(replace(other, missing=None) if other is column else other
+                                        for other in table.columns))
+
+
+def _holds_all_of(new: Type, old: Type) -> bool:
+    """Whether every value of the old type is one of the new type, stored in the same form."""
+    if new.kind is not old.kind or new.is_padded or old.is_padded:
+        return False
+    match new.kind:
+        case Kind.TEXT:
+            return new.length is None or (old.length is not None and old.length <= new.length)
+        case Kind.INT:
+            return old.bits <= new.bits
+        case Kind.DECIMAL:
+            return new.precision is None or (old.precision is not None and old.scale == new.scale
+                                             and old.precision <= new.precision)
+    return False
 
 
 def set_comment(catalog: Catalog, table: int, comment: str, column: str | None = None) -> Catalog:

@@ -95,6 +95,7 @@ class IndexDefinition:
     predicate: StoredExpression | None = None
     is_multi_key: bool = False
     ttl_s: float | None = None
+    included: tuple[int, ...] = ()
 
 
 # -------------------------------------------------------------------- adding
@@ -151,7 +152,7 @@ def _add_check(catalog: Catalog, table: Table, definition: CheckDefinition) -> C
 
 def _add_foreign_key(catalog: Catalog, table: Table, definition: ForeignKeyDefinition) -> Change:
     target = catalog.table(definition.target) if definition.target != SELF else table
-    columns = columns_named(table, definition.columns, "foreign key constraint")
+    columns = columns_named(table, definition.columns, "foreign key constraint", may_repeat=True)
     if definition.target_columns:
         target_columns = columns_named(target, definition.target_columns, "foreign key constraint")
     elif target.has_hidden_key:
@@ -192,7 +193,7 @@ def create_index(catalog: Catalog, table: int, definition: IndexDefinition) -> C
     ProgramLimitExceeded."""
     of = catalog.table(table)
     _check_count(definition.columns, "an index", of)
-    require_columns(of, columns_of(definition.predicate))
+    require_columns(of, columns_of(definition.predicate) | set(definition.included))
     for part in definition.columns:
         if (part.column is None) == (part.expression is None):
             raise InvalidDefinition("a part of an index is either a column or an expression", table=of.name)
@@ -207,7 +208,8 @@ def create_index(catalog: Catalog, table: int, definition: IndexDefinition) -> C
         catalog, of, names.index_columns(of, definition.columns), "idx")
     index = Index(catalog.new_id(), name, definition.columns, is_unique=definition.is_unique,
                   nulls_distinct=definition.nulls_distinct, predicate=definition.predicate,
-                  is_multi_key=definition.is_multi_key, ttl_s=definition.ttl_s, state=IndexState.WRITE_ONLY)
+                  is_multi_key=definition.is_multi_key, ttl_s=definition.ttl_s, state=IndexState.WRITE_ONLY,
+                  included=definition.included)
     return Change(catalog.with_object(of.with_index(index)), (BuildIndex(of.id, index.id),), index.id)
 
 
@@ -309,7 +311,7 @@ def _with_renamed_index(table: Table, name: str, new_name: str, only_constraints
 
 # -------------------------------------------------------------------- checks that several need
 
-def columns_named(table: Table, given: Sequence[str], what: str) -> list[Column]:
+def columns_named(table: Table, given: Sequence[str], what: str, *, may_repeat: bool = False) -> list[Column]:
     """The columns of a key. UndefinedColumn, DuplicateColumn, ProgramLimitExceeded."""
     _check_count(given, f"a {what}", table)
     found: list[Column] = []
@@ -317,7 +319,7 @@ def columns_named(table: Table, given: Sequence[str], what: str) -> list[Column]
         column = table.column(name)
         if column is None:
             raise UndefinedColumn(f'column "{name}" named in key does not exist', table=table.name, column=name)
-        if column in found:
+        if column in found and not may_repeat:
             raise DuplicateColumn(f'column "{name}" appears twice in {what}', table=table.name, column=name)
         found.append(column)
     return found

@@ -42,7 +42,7 @@ def columns_of(expression: StoredExpression | None) -> set[int]:
 
 def index_columns_of(index: Index) -> set[int]:
     """Ids of the stored columns an index needs."""
-    found = columns_of(index.predicate)
+    found = columns_of(index.predicate) | set(index.included)
     for column in index.columns:
         found |= columns_of(column.expression)
         if column.column is not None:
@@ -56,8 +56,23 @@ def tables_of(query: plan.Query) -> set[int]:
 
 
 def uses_column(view: View, table: int, column: int) -> bool:
-    return any(isinstance(part, plan.Scan) and part.table == table
-               and any(scanned.source == column for scanned in part.columns) for part in parts(view.query.plan))
+    """Whether anything in the view names it: a scan lists all columns of its table."""
+    scanned: set[int] = set()
+    named: set[int] = set()
+    waiting: list[object] = [view.query]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, plan.Scan):
+            if item.table == table:
+                scanned |= {part.column.id for part in item.columns if part.source == column}
+            item = item.as_of
+        if isinstance(item, plan.Column):
+            named.add(item.id)
+        elif isinstance(item, tuple):
+            waiting += item
+        elif dataclasses.is_dataclass(item):
+            waiting += [getattr(item, field.name) for field in dataclasses.fields(item)]
+    return not scanned.isdisjoint(named)
 
 
 # -------------------------------------------------------------------- keys that others refer to

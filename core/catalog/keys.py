@@ -2,6 +2,7 @@
 
     v              version of the catalog            o | id     an object          (storage.py)
     n | id         counter                           s | id     statistics of a table
+    u | table id   the table needs upkeep            b | index  how far its build is     (core/tables)
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ VERSION_KEY: Final = b"v"
 OBJECTS: Final = b"o"
 STATISTICS: Final = b"s"
 COUNTERS: Final = b"n"
+UPKEEP: Final = b"u"
 
 ID_BYTES: Final = 4
 
@@ -27,6 +29,10 @@ def statistics_key(table: int) -> bytes:
 
 def counter_key(number: int) -> bytes:
     return COUNTERS + number.to_bytes(ID_BYTES, "big")
+
+
+def upkeep_key(table: int) -> bytes:
+    return UPKEEP + table.to_bytes(ID_BYTES, "big")
 
 
 def after(kind: bytes) -> bytes:

@@ -89,6 +89,7 @@ class Index:
     is_multi_key: bool = False                           # an array has an entry for each of its elements
     ttl_s: float | None = None                           # a row is gone this long after the moment in the column
     state: IndexState = IndexState.PUBLIC
+    included: tuple[int, ...] = ()                           # INCLUDE: columns an entry would carry; they are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,11 @@ class Table:
     @property
     def has_hidden_key(self) -> bool:
         return self.primary_key == (ROW_ID,)
+
+    @property
+    def needs_upkeep(self) -> bool:
+        """Whether there is something to do in the background: an index to build, or rows that expire."""
+        return any(index.state is IndexState.WRITE_ONLY or index.ttl_s is not None for index in self.indexes)
 
     def with_index(self, index: Index) -> Table:
         """A copy in which `index` is new or replaces the one of its id."""

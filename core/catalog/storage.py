@@ -32,6 +32,7 @@ from phantomdb.core.catalog.keys import (
     counter_key,
     object_key,
     statistics_key,
+    upkeep_key,
 )
 from phantomdb.core.catalog.objects import CatalogObject, ForeignKey, Table, TableStatistics
 from phantomdb.core.errors import CorruptionError, SnapshotTooOld
@@ -89,6 +90,7 @@ def save(keys: TransactionKeySpace, before: Catalog, catalog: Catalog) -> None:
     for number in catalog.objects.differences(before.objects):
         old, item = before.objects.get(number), catalog.objects.get(number)
         touched |= {key.target for key in _keys_of(old) ^ _keys_of(item)}
+        _mark_upkeep(keys, number, old, item)
         if item is not None:
             keys.put(object_key(number), encode(item))
             continue
@@ -103,6 +105,15 @@ def save(keys: TransactionKeySpace, before: Catalog, catalog: Catalog) -> None:
         if target is not None and target is before.objects.get(number):
             keys.put(object_key(number), encode(target))
     keys.put(VERSION_KEY, catalog.version.to_bytes(VERSION_BYTES, "big"))
+
+
+def _mark_upkeep(keys: TransactionKeySpace, number: int, old: CatalogObject | None, item: CatalogObject | None) -> None:
+    """Whoever opens the database sees by these rows, without the rest of the catalog, whether there is work to do."""
+    needed, needs = (isinstance(one, Table) and one.needs_upkeep for one in (old, item))
+    if needs and not needed:
+        keys.put(upkeep_key(number), b"")
+    elif needed and not needs:
+        keys.delete(upkeep_key(number))
 
 
 def save_statistics(keys: TransactionKeySpace | KeySpace, statistics: TableStatistics) -> None:

@@ -15,7 +15,8 @@ from phantomdb.core.catalog.objects import (
 )
 from phantomdb.core.query import plan
 
-PG_CATALOG, INFORMATION_SCHEMA = 11, 13_000
+# Not PostgreSQL's 11 and 13000, which a schema of the user may have.
+PG_CATALOG, INFORMATION_SCHEMA = 2_000_000_011, 2_000_013_000
 OWNER, BTREE, HEAP, COLLATION_DEFAULT, COLLATION_C = 10, 403, 2, 100, 950
 # Of PostgreSQL's own tables, for obj_description(oid, 'pg_class') and comparisons with ...::regclass.
 SYSTEM_TABLES = {"pg_class": 1259, "pg_type": 1247, "pg_attribute": 1249, "pg_proc": 1255, "pg_database": 1262,
@@ -171,6 +172,8 @@ def index_definition(catalog: Catalog, table: Table, index: Index | None) -> str
         return f"CREATE UNIQUE INDEX {quoted(table.primary_key_name)} ON {place} USING btree ({columns})"
     parts = ", ".join(index_part(table, part) + _direction(part) for part in index.columns)
     text = f"CREATE {'UNIQUE ' * index.is_unique}INDEX {quoted(index.name)} ON {place} USING btree ({parts})"
+    if index.included:
+        text += f" INCLUDE ({_names(table, index.included)})"
     if index.is_unique and not index.nulls_distinct:
         text += " NULLS NOT DISTINCT"
     options = [f"ttl_s = {index.ttl_s:g}"] if index.ttl_s is not None else []

@@ -52,9 +52,9 @@ def _access_methods(_context: VirtualContext) -> Iterator[Row]:
     yield {"oid": o.BTREE, "amname": "btree", "amhandler": "bthandler"}
 
 
-@table("pg_catalog.pg_collation", """oid oid, collname name, collnamespace oid=11, collowner oid=10, collprovider
-    char=c, collisdeterministic bool=t, collencoding int=-1, collcollate text=C, collctype text=C, colliculocale text,
-    collicurules text, collversion text""")
+@table("pg_catalog.pg_collation", """oid oid, collname name, collnamespace oid=2000000011, collowner oid=10,
+    collprovider char=c, collisdeterministic bool=t, collencoding int=-1, collcollate text=C, collctype text=C,
+    colliculocale text, collicurules text, collversion text""")
 def _collations(_context: VirtualContext) -> Iterator[Row]:
     yield {"oid": o.COLLATION_DEFAULT, "collname": "default", "collprovider": "d"}
     yield {"oid": o.COLLATION_C, "collname": "C"}
@@ -65,10 +65,10 @@ def _tablespaces(_context: VirtualContext) -> Iterator[Row]:
     yield {"oid": 1663, "spcname": "pg_default"}
 
 
-@table("pg_catalog.pg_type", """oid oid, typname name, typnamespace oid=11, typowner oid=10, typlen smallint, typbyval
-    bool=f, typtype char=b, typcategory char, typispreferred bool=f, typisdefined bool=t, typdelim char=, typrelid
-    oid=0, typsubscript text=-, typelem oid=0, typarray oid=0, typinput text=-, typoutput text=-, typreceive text=-,
-    typsend text=-, typmodin text=-, typmodout text=-, typanalyze text=-, typalign char=i, typstorage char=p,
+@table("pg_catalog.pg_type", """oid oid, typname name, typnamespace oid=2000000011, typowner oid=10, typlen smallint,
+    typbyval bool=f, typtype char=b, typcategory char, typispreferred bool=f, typisdefined bool=t, typdelim char=,
+    typrelid oid=0, typsubscript text=-, typelem oid=0, typarray oid=0, typinput text=-, typoutput text=-, typreceive
+    text=-, typsend text=-, typmodin text=-, typmodout text=-, typanalyze text=-, typalign char=i, typstorage char=p,
     typnotnull bool=f, typbasetype oid=0, typtypmod int=-1, typndims int=0, typcollation oid=0, typdefaultbin text,
     typdefault text, typacl text[]""")
 def _types(_context: VirtualContext) -> Iterator[Row]:
@@ -105,7 +105,7 @@ def _classes(context: VirtualContext) -> Iterator[Row]:
                          "relhasindex": any(True for _ in o.indexes_of(item)),
                          "relhastriggers": bool(item.foreign_keys or context.catalog.referencing(item.id))}
             for oid, index in o.indexes_of(item):
-                count = len(item.primary_key if index is None else index.columns)
+                count = len(item.primary_key) if index is None else len(index.columns) + len(index.included)
                 yield {"oid": oid, "relname": item.primary_key_name if index is None else index.name, "relkind": "i",
                        "relnamespace": schema.id, "relfilenode": oid, "relam": o.BTREE, "relnatts": count,
                        "relreplident": "n"}
@@ -159,6 +159,8 @@ def _index_attributes(of: Table, oid: int, index: Index | None) -> Iterator[Row]
             column = of.column_by_id(part.column or 0)
             type_ = Type(Kind.ANY) if part.path else column.type
             yield _attribute(oid, number, str(part.path[-1]) if part.path else column.name, type_)
+    for number, column in enumerate(map(of.column_by_id, index.included), len(index.columns) + 1):
+        yield _attribute(oid, number, column.name, column.type)
 
 
 @table("pg_catalog.pg_attrdef", "oid oid, adrelid oid, adnum smallint, adbin text")
@@ -188,8 +190,9 @@ def _indexes(context: VirtualContext) -> Iterator[Row]:
                 more = {"indisunique": index.is_unique, "indnullsnotdistinct": not index.nulls_distinct,
                         "indimmediate": not index.is_deferrable, "indisvalid": index.state is IndexState.PUBLIC,
                         "indexprs": ", ".join(computed) or None, "indpred": index.predicate and index.predicate.text}
-            count = len(keys)
-            yield {"indexrelid": oid, "indrelid": item.id, "indnatts": count, "indnkeyatts": count, "indkey": keys,
+            count, included = len(keys), [] if index is None else list(index.included)
+            yield {"indexrelid": oid, "indrelid": item.id, "indnatts": count + len(included), "indnkeyatts": count,
+                   "indkey": keys + included,
                    "indoption": options, "indcollation": [0] * count, "indclass": [0] * count} | more
 
 
@@ -248,9 +251,9 @@ def _dependencies(context: VirtualContext) -> Iterator[Row]:
                 yield {"objid": item.id, "refobjid": used}
 
 
-@table("pg_catalog.pg_proc", """oid oid, proname name, pronamespace oid=11, proowner oid=10, prolang oid=12, procost
-    real=1, prorows real=0, provariadic oid=0, prosupport text=-, prokind char, prosecdef bool=f, proleakproof bool=f,
-    proisstrict bool, proretset bool, provolatile char, proparallel char=s, pronargs smallint, pronargdefaults
+@table("pg_catalog.pg_proc", """oid oid, proname name, pronamespace oid=2000000011, proowner oid=10, prolang oid=12,
+    procost real=1, prorows real=0, provariadic oid=0, prosupport text=-, prokind char, prosecdef bool=f, proleakproof
+    bool=f, proisstrict bool, proretset bool, provolatile char, proparallel char=s, pronargs smallint, pronargdefaults
     smallint, prorettype oid, proargtypes oid[], proallargtypes oid[], proargmodes text[], proargnames text[],
     proargdefaults text, protrftypes oid[], prosrc text, probin text, prosqlbody text, proconfig text[], proacl
     text[]""")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from phantomdb.core.catalog.catalog import Catalog
-from phantomdb.core.catalog.objects import Table
+from phantomdb.core.catalog.objects import StoredExpression, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,17 @@ class RewriteRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ConvertColumn:
+    """Rows of `before` become rows of `after`, in which the column has another type; `conversion`, over the columns of
+    `before`, gives its values. All errors of evaluation and of writing rows."""
+
+    before: Table
+    after: Table
+    column: int
+    conversion: StoredExpression
+
+
+@dataclass(frozen=True, slots=True)
 class ValidateNotNull:
     """No row may have NULL in the column. NotNullViolation."""
 
@@ -76,7 +87,7 @@ class RebindView:
 
 
 RowWork = (DropRange | BuildIndex | FillColumn | RewriteRows | ValidateNotNull | ValidateCheck | ValidateForeignKey
-           | RebindView)
+           | ConvertColumn | RebindView)
 
 
 class Change(NamedTuple):

@@ -1,7 +1,7 @@
 """Our values in Arrow columns, to and from Python: what DuckDB hands to our functions and what it gets back.
 
-A uuid and a document stand as text, a span as months, days and nanoseconds, a moment as microseconds of UTC. Imports
-pyarrow when first used.
+A uuid stands as text, a document as core/_ext/document encodes it, a span as months, days and nanoseconds, a moment as
+microseconds of UTC. Imports pyarrow when first used.
 """
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from phantomdb.core._ext import document
 from phantomdb.core.query.cast_duckdb import DECIMAL_DIGITS_MAX, FREE_SCALE
-from phantomdb.core.query.cast_json import read_json, write_json
 from phantomdb.core.query.cast_numbers import round_half_away
-from phantomdb.core.query.errors import DatetimeOutOfRange
-from phantomdb.core.values import Interval, Kind, Type
+from phantomdb.core.query.errors import DatetimeOutOfRange, NumericTooWide
+from phantomdb.core.values import JSON_NULL, Interval, JsonNull, Kind, Type
 
 Convert = Callable[[Any], Any]
 _NANOSECONDS_MAX = 2**63 - 1
@@ -39,7 +39,7 @@ def arrow_type(type_: Type) -> Any:
             return pa.list_(arrow_type(type_.element))
         case Kind.BOOL:
             return pa.bool_()
-        case Kind.BYTES:
+        case Kind.BYTES | Kind.JSON | Kind.ANY:
             return pa.binary()
         case Kind.DATE:
             return pa.date32()
@@ -80,9 +80,20 @@ def _item_decoder(type_: Type, numerics_are_texts: bool) -> Convert | None:
     return _DECODERS.get(type_.kind)
 
 
-_DECODERS: dict[Kind, Convert] = {Kind.UUID: UUID, Kind.JSON: read_json, Kind.INTERVAL: _to_interval,
-                                  Kind.TIMESTAMPTZ: _to_utc}
-_ENCODERS: dict[Kind, Convert] = {Kind.UUID: str, Kind.JSON: write_json, Kind.INTERVAL: _from_interval}
+def read_document(data: bytes) -> Any:
+    """None is JSON's null there, at the top of a document."""
+    value = document.decode(data)
+    return JSON_NULL if value is None else value
+
+
+def write_document(value: Any) -> bytes:
+    return document.encode(None if isinstance(value, JsonNull) else value)
+
+
+_DECODERS: dict[Kind, Convert] = {Kind.UUID: UUID, Kind.JSON: read_document, Kind.ANY: read_document,
+                                  Kind.INTERVAL: _to_interval, Kind.TIMESTAMPTZ: _to_utc}
+_ENCODERS: dict[Kind, Convert] = {Kind.UUID: str, Kind.JSON: write_document, Kind.ANY: write_document,
+                                  Kind.INTERVAL: _from_interval}
 
 
 def decoder(type_: Type, *, numerics_are_texts: bool = False) -> Callable[[Any], list[Any]]:
@@ -108,7 +119,23 @@ def encoder(type_: Type) -> Convert | None:
 
 
 def _rescaled(type_: Type) -> Convert:
-    """A column has one scale: a numeric without a declared one keeps FREE_SCALE digits after the point. pyarrow makes 0
-    of a decimal with many more digits than the type has, and inside of lists takes only its scale."""
+    """A column has one scale. pyarrow makes 0 of a decimal with many more digits than the type has, and inside of lists
+    takes only its scale."""
+    if type_.precision is None:
+        return exact_decimal(FREE_SCALE)
     scale = arrow_type(type_).scale
     return lambda value: round_half_away(value, scale)
+
+
+def exact_decimal(scale: int) -> Convert:
+    """To so many digits after the point, of 38. NumericTooWide: the value has more."""
+    whole = DECIMAL_DIGITS_MAX - scale
+    limit = Decimal(10) ** whole
+
+    def exact(value: Decimal) -> Decimal:
+        made = round_half_away(value, scale)
+        if made != value or abs(made) >= limit:
+            raise NumericTooWide(f"a numeric has more than the {scale} digits after the point, or than the {whole} "
+                                 "before it, that this query has room for")
+        return made
+    return exact

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from phantomdb.core.query import coercion, plan
+from phantomdb.core.query.cast_numbers import numeric_in_range
 from phantomdb.core.query.coercion import Context
 from phantomdb.core.query.errors import CannotCoerce, DatatypeMismatch, FeatureNotSupported, UndefinedParameter
 from phantomdb.core.query.functions.registry import FunctionKind, Resolved, resolve
@@ -234,6 +235,9 @@ def type_of_value(value: object) -> Type:
         case bytes() | bytearray() | memoryview():
             return v.BYTES
         case Decimal():
+            if not value.is_finite():
+                raise FeatureNotSupported("numeric has no NaN and no infinity; use double precision")
+            numeric_in_range(value)
             return NUMERIC
         case datetime.datetime():
             return v.TIMESTAMPTZ if value.tzinfo else v.TIMESTAMP
@@ -245,11 +249,24 @@ def type_of_value(value: object) -> Type:
             return v.INTERVAL
         case UUID():
             return v.UUID_TYPE
-        case dict():
-            return v.JSON
+        case dict() | v.JsonNull():
+            return _json_type(value)
         case list() | tuple():
-            element = coercion.common_type([type_of_value(item) for item in value])
-            if element is None:
-                return v.JSON
-            return array(element)
+            types = [type_of_value(item) for item in value]
+            if all(type_ == NULL for type_ in types):
+                return array(NULL)                           # fits where an array or jsonb fits
+            element = coercion.common_type(types)
+            return _json_type(value) if element is None else array(element)
     raise FeatureNotSupported(f"a parameter of type {type(value).__name__}")
+
+
+def _json_type(value: object) -> Type:
+    """JSON, for a value that can be one. FeatureNotSupported, LimitExceeded."""
+    from phantomdb.core import values as v
+    from phantomdb.core._ext import document
+    if value is not v.JSON_NULL:
+        try:
+            document.encode(value)
+        except TypeError as error:
+            raise FeatureNotSupported(str(error)) from None
+    return v.JSON

@@ -37,6 +37,7 @@ from phantomdb.core.values import (
     DOUBLE,
     INTERVAL,
     JSON,
+    NULL,
     NUMERIC,
     TEXT,
     TIME,
@@ -47,6 +48,7 @@ from phantomdb.core.values import (
     JsonNull,
     Kind,
     Type,
+    array,
 )
 
 Caster = Callable[[Any], Any]            # None stays None
@@ -63,6 +65,8 @@ def cast(value: Any, source: Type, target: Type, is_explicit: bool = False) -> A
 def caster(source: Type, target: Type, is_explicit: bool = False) -> Caster:
     """The function that converts a value; None stays None."""
     if source == target or source.kind is Kind.NULL or target.kind in (Kind.ANY, Kind.NULL):
+        return _same
+    if source == array(NULL) and target.kind is Kind.JSON:
         return _same
     if source.kind is Kind.ANY:
         return lambda value: None if value is None else cast(value, type_of(value), target, is_explicit)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-from phantomdb.core.values import DOUBLE, MAX_DECIMAL_PRECISION, NUMERIC, TEXT, Kind, Type, array, decimal
+from phantomdb.core.values import DOUBLE, MAX_DECIMAL_PRECISION, NULL, NUMERIC, TEXT, Kind, Type, array, decimal
 
 __all__ = ["NUMERIC", "TEXT", "Context", "can_cast", "category", "common_type", "distance", "exact_decimal",
            "is_preferred", "product_of_digits", "same_shape", "sum_of_digits", "union_of_digits",
@@ -41,6 +41,7 @@ _CASTS: dict[tuple[Kind, Kind], Context] = {
     (Kind.JSON, Kind.BOOL): E, (Kind.JSON, Kind.INT): E, (Kind.JSON, Kind.DECIMAL): E, (Kind.JSON, Kind.FLOAT): E,
 }
 
+_EMPTY = array(NULL)                     # of a parameter: a list without items, or of nothing but NULLs
 _EXACT = (Kind.INT, Kind.DECIMAL)
 _TOWER = (Kind.INT, Kind.DECIMAL, Kind.FLOAT)
 _CATEGORIES = {Kind.INT: "number", Kind.FLOAT: "number", Kind.DECIMAL: "number", Kind.DATE: "moment",
@@ -70,6 +71,8 @@ def _least_context(source: Type, target: Type) -> Context | None:
         return I
     if source.kind is Kind.ANY:
         return None if target.kind is Kind.NULL else A
+    if source == _EMPTY and target.kind is Kind.JSON:
+        return I
     if source.kind is target.kind:
         if source.kind is Kind.ARRAY:
             assert source.element is not None and target.element is not None
@@ -152,18 +155,17 @@ def _meet(a: Type, b: Type) -> Type | None:
         return without_parameters(a)
     if a.kind is Kind.ARRAY and b.kind is Kind.ARRAY:
         assert a.element is not None and b.element is not None
+        if Kind.NULL in (a.element.kind, b.element.kind):
+            return a if b.element.kind is Kind.NULL else b
         element = _meet(a.element, b.element)
         return None if element is None else array(element)
     if category(a) != category(b):
         return None
+    if a.kind is Kind.TEXT:
+        return TEXT                      # one of them is padded, the other is not
     if can_cast(b, a, I):
-        # both ways: char and text; text it is
-        winner = b if can_cast(a, b, I) and b == without_parameters(b) and not b.is_padded else a
-    elif can_cast(a, b, I):
-        winner = b
-    else:
-        return None
-    return without_parameters(winner) if winner.kind is Kind.TEXT else winner
+        return a
+    return b if can_cast(a, b, I) else None
 
 
 def union_of_digits(a: Type, b: Type, more: int = 0) -> Type:

@@ -6,13 +6,14 @@ A thread of another library does not inherit it: vector_functions.py hands it on
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from phantomdb.core.query.cancellation import Cancellation
 from phantomdb.core.query.errors import InvalidParameterValue, UndefinedObject
 
 
@@ -41,6 +42,16 @@ class NoSequences:
         raise UndefinedObject(f'relation "{name}" does not exist')
 
 
+class Configuration(Protocol):
+    """The settings of a session as its frontend has them; `name` is in lower case."""
+
+    def show(self, name: str) -> str | None:
+        """None: there is no such setting."""
+
+    def change(self, name: str, value: str, is_local: bool) -> str:
+        """What it is from now on. UndefinedObject, InvalidParameterValue, FeatureNotSupported."""
+
+
 def _utc_now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
@@ -57,9 +68,15 @@ class StatementContext:
     database: str = "main"
     search_path: tuple[str, ...] = ("public",)
     process_id: int = 0                                                      # of the session, as clients see it
-    settings: Mapping[str, str] = field(default_factory=dict)
+    configuration: Configuration | None = None
     sequences: Sequences = field(default_factory=NoSequences)
     catalog: object | None = None                                            # a Catalog, for functions/catalog.py
+    cancellation: Cancellation | None = None
+
+    def check(self) -> None:
+        """What works for long calls it every so many rows. StatementCancelled, StatementTimeout."""
+        if self.cancellation is not None:
+            self.cancellation.check()
 
     @property
     def zone(self) -> ZoneInfo:

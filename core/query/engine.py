@@ -1,13 +1,20 @@
-"""What all sessions of one database share to run statements: catalogs, sequences, layouts, columns in memory, DuckDB.
+"""What all sessions of one database share to run statements: catalogs, sequences, layouts, upkeep,
+columns in memory, DuckDB.
 
     Database --- QueryEngine --< Session (session.py) --- at most one transaction at a time
 """
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from phantomdb.core.catalog.objects import DEFAULT_DATABASE, DEFAULT_SCHEMA
+from phantomdb.core.query.errors import UndefinedTable
+from phantomdb.core.query.figures import FiguresCache
+from phantomdb.core.query.prepared import PreparedQueries
 from phantomdb.core.tables.rows import TableStore
+from phantomdb.core.tables.upkeep import Upkeep
 
 if TYPE_CHECKING:
     import tempfile
@@ -23,6 +30,9 @@ class QueryEngine:
     def __init__(self, store: LocalStore) -> None:
         self.store = store
         self.tables = TableStore(store)
+        self.upkeep = Upkeep(self.tables)
+        self.figures = FiguresCache(self.tables)
+        self.prepared = PreparedQueries(self)
         self._mutex = threading.Lock()
         self._vector: VectorExecutor | None = None
         self._columns: ColumnCache | None = None
@@ -51,8 +61,21 @@ class QueryEngine:
                     temporary_bytes=options.query_temporary_bytes)
             return self._vector
 
+    def table_ids(self, names: Iterable[str]) -> list[int]:
+        """Of tables of the database "main", each "table" or "schema.table". UndefinedTable."""
+        catalog = self.tables.catalogs.as_of(0)
+        found = []
+        for name in names:
+            schema, _, plain = name.rpartition(".")
+            table = catalog.find_table(DEFAULT_DATABASE, schema or DEFAULT_SCHEMA, plain)
+            if table is None:
+                raise UndefinedTable(f'relation "{name}" does not exist')
+            found.append(table.id)
+        return found
+
     def close(self) -> None:
         """Gives back what is held; a statement that runs is interrupted."""
+        self.upkeep.stop()
         with self._mutex:
             if self._vector is not None:
                 self._vector.close()

@@ -10,6 +10,9 @@ from typing import ClassVar
 from phantomdb.core.errors import PhantomError
 
 
+MESSAGE_CHARACTERS_MAX = 1000
+
+
 class QueryError(PhantomError):
     """Base of all errors that a statement, not the storage, is the reason of."""
 
@@ -19,6 +22,8 @@ class QueryError(PhantomError):
 
     def __init__(self, message: str | None = None, *, position: int | None = None, table: str | None = None,
                  column: str | None = None, constraint: str | None = None, detail: str | None = None) -> None:
+        if message is not None and len(message) > MESSAGE_CHARACTERS_MAX:
+            message = message[:MESSAGE_CHARACTERS_MAX] + "..."           # it may quote a value or a name of any length
         super().__init__(message)
         self.position, self.table, self.column, self.constraint = position, table, column, constraint
         self.detail = detail
@@ -96,6 +101,10 @@ class DatatypeMismatch(QueryError):
     code, sqlstate = "datatype_mismatch", "42804"
 
 
+class IndeterminateDatatype(QueryError):
+    code, sqlstate = "indeterminate_datatype", "42P18"
+
+
 class CannotCoerce(QueryError):
     code, sqlstate = "cannot_coerce", "42846"
 
@@ -145,6 +154,12 @@ class ProgramLimitExceeded(QueryError):
 
 class NumericValueOutOfRange(QueryError):
     code, sqlstate = "numeric_value_out_of_range", "22003"
+
+
+class NumericTooWide(NumericValueOutOfRange):
+    """A numeric that the vector executor has no room for. The row executor has."""
+
+    code = "numeric_too_wide"
 
 
 class SequenceLimit(QueryError):
@@ -268,6 +283,10 @@ class StatementTimeout(StatementCancelled):
     code, advice = "statement_timeout", "the statement took longer than statement_timeout"
 
 
+class LockNotAvailable(QueryError):
+    code, sqlstate, advice = "lock_not_available", "55P03", "another transaction has locked it"
+
+
 class OutOfQueryMemory(QueryError):
     code, sqlstate, advice = "out_of_query_memory", "53200", "over query_memory_bytes, with the temporary space used up"
 
@@ -279,6 +298,10 @@ class TransactionAborted(QueryError):
 
 class InvalidTransactionState(QueryError):
     code, sqlstate = "invalid_transaction_state", "25000"
+
+
+class NoActiveTransaction(InvalidTransactionState):
+    code, sqlstate = "no_active_transaction", "25P01"
 
 
 class ReadOnlyTransaction(InvalidTransactionState):

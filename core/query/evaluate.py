@@ -1,10 +1,10 @@
-"""Expressions of the plan as Python functions of a row: what the row executor, constraints and indexes call.
+"""Expressions of the plan as functions of a row: what the row executor, constraints and indexes call.
 
     c2 > 5 AND lower(c3) = 'a'   ->   row -> True, False or None
 
-A plan's expression becomes a tree of closures once; for each row only they run. Whatever does not depend on the row
-is done when the tree is made: functions are chosen, positions looked up, constant sub-expressions computed. A constant
-that raises (1/0) raises only when it is reached, so a CASE protects its branches.
+A plan's expression becomes a tree of objects (core/_ext/row_expressions) once; for each row only they run. Whatever
+does not depend on the row is done when the tree is made: functions are chosen, positions looked up, constant
+sub-expressions computed. A constant that raises (1/0) raises only when it is reached, so a CASE protects its branches.
 
 NULL is None. Strict functions yield it when an argument is; "and", "or", "in" and comparisons with subqueries know
 three values. CASE, COALESCE, "and" and "or" evaluate only what they must, from left to right.
@@ -14,8 +14,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from phantomdb.core._ext.row_expressions import (
+    BetweenTest, CaseValue, Coalesce, ColumnValue, Comparison, Connective, Constant, DistinctTest, FunctionValue,
+    Membership, Negation, NullTest, ParameterValue, RowExpression, RowFunction, SetMembership,
+)
 from phantomdb.core.query import casts, coercion
 from phantomdb.core.query.errors import CardinalityViolation, FeatureNotSupported, QueryError, StatementTooComplex
 from phantomdb.core.query.functions import registry
@@ -40,47 +44,40 @@ class SubqueryHook(Protocol):
 @dataclass(slots=True)
 class EvaluationContext:
     """What expressions ask of their surroundings. `parameters` may be exchanged between evaluations, so that what was
-    compiled once runs with others."""
+    compiled once runs with others. `rows`: the RowTransaction of a run of the row executor."""
 
     parameters: Sequence[Value] = ()
     subquery: SubqueryHook | None = None
+    rows: Any = None
 
 
-def compile_expression(expression: Expression, columns: Mapping[int, int], context: EvaluationContext) -> Evaluator:
+def compile_expression(expression: Expression, columns: Mapping[int, int], context: EvaluationContext
+                       ) -> RowExpression:
     """A function that computes `expression` for a row. `columns`: position in the row of each column, by its id.
 
     Errors: StatementTooComplex beyond MAX_NESTING levels; FeatureNotSupported for a subquery without a hook. The
     function raises what the expression's functions raise, and CardinalityViolation for a scalar subquery of many rows.
     """
     try:
-        return _Compiler(columns, context).compile(expression, 0).evaluate
+        return _Compiler(columns, context).compile(expression, 0)
     except RecursionError:           # the caller stood deep already
         raise StatementTooComplex from None
 
 
-class _Code(NamedTuple):
-    """A compiled expression. `constant`: it yields `value`, whatever the row."""
-
-    evaluate: Evaluator
-    is_constant: bool = False
-    value: Any = None
-
-
-def _constant(value: Any) -> _Code:
-    return _Code(lambda row: value, True, value)
-
-
-def _folded(code: _Code) -> _Code:
-    """`code`, which depends on no row, computed now; one that raises stays as it is."""
+def _folded(expression: RowExpression) -> RowExpression:
+    """`expression`, which depends on no row, computed now; one that raises stays as it is."""
     try:
-        return _constant(code.evaluate(()))
+        return Constant(expression(()))
     except (QueryError, MemoryError):
-        return code
+        return expression
+
+
+def _is_constant(expression: RowExpression) -> bool:
+    return isinstance(expression, Constant)
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-_MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def comparison(name: str, left: Type, right: Type) -> Callable[[Any, Any], Any]:
@@ -98,17 +95,16 @@ class _Compiler:
     def __init__(self, columns: Mapping[int, int], context: EvaluationContext) -> None:
         self.columns, self.context = columns, context
 
-    def compile(self, expression: Expression, depth: int) -> _Code:
+    def compile(self, expression: Expression, depth: int) -> RowExpression:
         if depth > MAX_NESTING:
             raise StatementTooComplex(f"an expression is nested more than {MAX_NESTING} levels deep")
         match expression:
             case Column():
-                return _Code(operator.itemgetter(self.columns[expression.id]))
+                return ColumnValue(self.columns[expression.id])
             case Literal():
-                return _constant(expression.value)
+                return Constant(expression.value)
             case Parameter():
-                context, index = self.context, expression.index
-                return _Code(lambda row: context.parameters[index])
+                return ParameterValue(self.context, expression.index)
             case Call():
                 special = _SPECIAL.get(expression.name)
                 return special(self, expression, depth + 1) if special else self.call(expression, depth + 1)
@@ -120,178 +116,95 @@ class _Compiler:
                 return self.subquery(expression, depth + 1)
         raise FeatureNotSupported(f"{type(expression).__name__} cannot be evaluated for a row")
 
-    def all(self, expressions: Iterable[Expression], depth: int) -> list[_Code]:
+    def all(self, expressions: Iterable[Expression], depth: int) -> list[RowExpression]:
         return [self.compile(expression, depth) for expression in expressions]
 
     # ---- functions
 
-    def call(self, call: Call, depth: int) -> _Code:
-        codes = self.all(call.arguments, depth)
+    def call(self, call: Call, depth: int) -> RowExpression:
+        arguments = self.all(call.arguments, depth)
         overload = registry.resolve(call.name, [argument.type for argument in call.arguments]).overload
-        code = _Code(_applied(overload.python, [code.evaluate for code in codes], overload.is_strict))
-        if overload.volatility is Volatility.IMMUTABLE and all(code.is_constant for code in codes):
-            return _folded(code)
-        return code
+        made = FunctionValue(overload.python, arguments, overload.is_strict)
+        return _folded(made) if overload.volatility is Volatility.IMMUTABLE and all(map(_is_constant, arguments)) \
+            else made
 
-    def compare(self, call: Call, depth: int) -> _Code:
+    def compare(self, call: Call, depth: int) -> RowExpression:
         left, right = call.arguments
-        function = comparison(call.name, left.type, right.type)
-        first, second = self.compile(left, depth), self.compile(right, depth)
-        if first.is_constant and second.is_constant:
-            return _folded(_Code(_applied(function, [first.evaluate, second.evaluate], True)))
-        if first.is_constant:        # 5 < x is x > 5
-            left, right, first, second = right, left, second, first
-            function = comparison(_MIRRORED[call.name], left.type, right.type)
-        if second.is_constant:
-            if second.value is None:
-                return _constant(None)
-            return self.compare_constant(left, first, function, second.value)
-        return _Code(_applied(function, [first.evaluate, second.evaluate], True))
+        arguments = self.all(call.arguments, depth)
+        if any(isinstance(argument, Constant) and argument.constant is None for argument in arguments):
+            return Constant(None)
+        made: RowExpression
+        if coercion.same_shape(coercion.without_parameters(left.type), coercion.without_parameters(right.type)) and (
+                is_plain(left.type)):
+            made = Comparison(call.name, *arguments)
+        else:
+            made = FunctionValue(comparison(call.name, left.type, right.type), arguments, True)
+        return _folded(made) if all(map(_is_constant, arguments)) else made
 
-    def compare_constant(self, left: Expression, code: _Code, function: Callable[[Any, Any], Any],
-                         constant: Any) -> _Code:
-        if isinstance(left, Column):
-            position = self.columns[left.id]
-
-            def compare_column(row: Row) -> Any:
-                value = row[position]
-                return None if value is None else function(value, constant)
-            return _Code(compare_column)
-        evaluate = code.evaluate
-
-        def compare(row: Row) -> Any:
-            value = evaluate(row)
-            return None if value is None else function(value, constant)
-        return _Code(compare)
-
-    def cast(self, cast: Cast, depth: int) -> _Code:
-        code = self.compile(cast.argument, depth)
+    def cast(self, cast: Cast, depth: int) -> RowExpression:
+        argument = self.compile(cast.argument, depth)
         function = casts.caster(cast.argument.type, cast.type, cast.is_explicit)
-        result = _Code(_applied(function, [code.evaluate], True))
-        if code.is_constant and is_immutable_cast(cast.argument.type, cast.type):
-            return _folded(result)
-        return result
+        made = FunctionValue(function, [argument], True)
+        return _folded(made) if _is_constant(argument) and is_immutable_cast(cast.argument.type, cast.type) else made
 
     # ---- what evaluates only what it must
 
-    def case(self, case: Case, depth: int) -> _Code:
-        branches = [(self.compile(condition, depth).evaluate, self.compile(value, depth).evaluate)
-                    for condition, value in case.branches]
-        default = self.compile(case.default, depth).evaluate
+    def case(self, case: Case, depth: int) -> RowExpression:
+        return CaseValue([(self.compile(condition, depth), self.compile(value, depth))
+                          for condition, value in case.branches], self.compile(case.default, depth))
 
-        def evaluate(row: Row) -> Any:
-            for condition, value in branches:
-                if condition(row) is True:
-                    return value(row)
-            return default(row)
-        return _Code(evaluate)
+    def coalesce(self, call: Call, depth: int) -> RowExpression:
+        return Coalesce(self.all(call.arguments, depth))
 
-    def coalesce(self, call: Call, depth: int) -> _Code:
-        arguments = [code.evaluate for code in self.all(call.arguments, depth)]
-
-        def evaluate(row: Row) -> Any:
-            for argument in arguments:
-                if (value := argument(row)) is not None:
-                    return value
-            return None
-        return _Code(evaluate)
-
-    def connective(self, call: Call, depth: int) -> _Code:
+    def connective(self, call: Call, depth: int) -> RowExpression:
         """"and", "or": a chain of them is one level."""
         decisive = call.name == "or"
-        codes = self.all(_chain(call), depth)
-        if any(code.is_constant and code.value is decisive for code in codes[:1]):
-            return _constant(decisive)
-        if len(codes) == 2:
-            return _Code(_pair(codes[0].evaluate, codes[1].evaluate, decisive))
-        arguments = [code.evaluate for code in codes]
+        arguments = self.all(_chain(call), depth)
+        first = arguments[0]
+        return first if isinstance(first, Constant) and first.constant is decisive else Connective(arguments, decisive)
 
-        def evaluate(row: Row) -> Any:
-            result: bool | None = not decisive
-            for argument in arguments:
-                value = argument(row)
-                if value is decisive:
-                    return decisive
-                if value is None:
-                    result = None
-            return result
-        return _Code(evaluate)
+    def negation(self, call: Call, depth: int) -> RowExpression:
+        return Negation(self.compile(call.arguments[0], depth))
 
-    def negation(self, call: Call, depth: int) -> _Code:
-        argument = self.compile(call.arguments[0], depth)
-        return _Code(_applied(operator.not_, [argument.evaluate], True))
+    def null_test(self, call: Call, depth: int) -> RowExpression:
+        return NullTest(self.compile(call.arguments[0], depth), call.name == "is null")
 
-    def null_test(self, call: Call, depth: int) -> _Code:
-        is_wanted = call.name == "is null"
-        evaluate = self.compile(call.arguments[0], depth).evaluate
-        return _Code(lambda row: (evaluate(row) is None) is is_wanted)
-
-    def distinct(self, call: Call, depth: int) -> _Code:
-        left, right = (code.evaluate for code in self.all(call.arguments, depth))
+    def distinct(self, call: Call, depth: int) -> RowExpression:
         equal = comparison("=", *(argument.type for argument in call.arguments))
-        is_wanted = call.name == "is distinct from"
+        left, right = self.all(call.arguments, depth)
+        return DistinctTest(equal, left, right, call.name == "is distinct from")
 
-        def evaluate(row: Row) -> bool:
-            first, second = left(row), right(row)
-            if first is None or second is None:
-                return (first is not second) is is_wanted
-            return bool(equal(first, second)) is not is_wanted
-        return _Code(evaluate)
-
-    def membership(self, call: Call, depth: int) -> _Code:
+    def membership(self, call: Call, depth: int) -> RowExpression:
         first, *others = call.arguments
-        codes = self.all(call.arguments, depth)
-        evaluate, items = codes[0].evaluate, codes[1:]
-        kinds = {argument.type.kind for argument, code in zip(others, items, strict=True) if code.value is not None}
-        if all(code.is_constant for code in items) and kinds <= {first.type.kind} and is_plain(first.type):
-            return _Code(_in_set(evaluate, [code.value for code in items]))
-        tests = [(comparison("=", first.type, other.type), code.evaluate)
-                 for other, code in zip(others, items, strict=True)]
+        argument, *items = self.all(call.arguments, depth)
+        constants = [item.constant for item in items if isinstance(item, Constant)]
+        kinds = {other.type.kind for other, item in zip(others, items, strict=True)
+                 if not isinstance(item, Constant) or item.constant is not None}
+        if len(constants) == len(items) and kinds <= {first.type.kind} and is_plain(first.type):
+            return SetMembership(argument, constants) if items else Constant(False)
+        return Membership(argument, [(comparison("=", first.type, other.type), item)
+                                     for other, item in zip(others, items, strict=True)])
 
-        def contains(row: Row) -> bool | None:
-            value = evaluate(row)
-            if value is None:
-                return None if tests else False
-            result: bool | None = False
-            for equal, item in tests:
-                other = item(row)
-                if other is None:
-                    result = None
-                elif equal(value, other):
-                    return True
-            return result
-        return _Code(contains)
-
-    def between(self, call: Call, depth: int) -> _Code:
-        value, low, high = call.arguments
-        evaluate, least, most = (code.evaluate for code in self.all(call.arguments, depth))
-        not_less, not_more = comparison(">=", value.type, low.type), comparison("<=", value.type, high.type)
-
-        def within(row: Row) -> bool | None:
-            given, start, stop = evaluate(row), least(row), most(row)
-            if given is None:
-                return None
-            above = None if start is None else not_less(given, start)
-            if above is False:
-                return False
-            below = None if stop is None else not_more(given, stop)
-            return False if below is False else None if above is None or below is None else True
-        return _Code(within)
+    def between(self, call: Call, depth: int) -> RowExpression:
+        argument, low, high = self.all(call.arguments, depth)
+        types = [expression.type for expression in call.arguments]
+        return BetweenTest(argument, low, high, comparison(">=", types[0], types[1]),
+                           comparison("<=", types[0], types[2]))
 
     # ---- subqueries
 
-    def subquery(self, subquery: Subquery, depth: int) -> _Code:
+    def subquery(self, subquery: Subquery, depth: int) -> RowExpression:
         if self.context.subquery is None:
             raise FeatureNotSupported("a subquery cannot stand here")
         rows = self.context.subquery(subquery, self.columns)
         match subquery.kind:
             case SubqueryKind.SCALAR:
-                return _Code(lambda outer: _only_value(rows(outer)))
+                return RowFunction(lambda outer: _only_value(rows(outer)))
             case SubqueryKind.EXISTS:
-                return _Code(lambda outer: next(iter(rows(outer)), None) is not None)
+                return RowFunction(lambda outer: next(iter(rows(outer)), None) is not None)
             case SubqueryKind.ARRAY:
-                return _Code(lambda outer: [row[0] for row in rows(outer)])
-        left = [code.evaluate for code in self.all(subquery.left, depth)]
+                return RowFunction(lambda outer: [row[0] for row in rows(outer)])
+        left = self.all(subquery.left, depth)
         compare = _row_comparison(subquery)
         decisive = subquery.kind is SubqueryKind.ANY
 
@@ -305,10 +218,10 @@ class _Compiler:
                 if value is None:
                     result = None
             return result
-        return _Code(quantified)
+        return RowFunction(quantified)
 
 
-_SPECIAL: dict[str, Callable[[_Compiler, Call, int], _Code]] = {
+_SPECIAL: dict[str, Callable[[_Compiler, Call, int], RowExpression]] = {
     **dict.fromkeys(_COMPARISONS, _Compiler.compare),
     "and": _Compiler.connective, "or": _Compiler.connective, "not": _Compiler.negation,
     "is null": _Compiler.null_test, "is not null": _Compiler.null_test,
@@ -343,56 +256,6 @@ def _chain(call: Call) -> list[Expression]:
         else:
             found.append(term)
     return found
-
-
-def _pair(left: Evaluator, right: Evaluator, decisive: bool) -> Evaluator:
-    def both(row: Row) -> Any:
-        first = left(row)
-        if first is decisive:
-            return decisive
-        second = right(row)
-        return None if first is None and second is not decisive else second
-    return both
-
-
-def _applied(function: Callable[..., Any], arguments: list[Evaluator], is_strict: bool) -> Evaluator:
-    """`function` over the values of `arguments`; strict: NULL when one of them is."""
-    if not is_strict:
-        return lambda row: function(*[argument(row) for argument in arguments])
-    if len(arguments) == 1:
-        only = arguments[0]
-
-        def unary(row: Row) -> Any:
-            value = only(row)
-            return None if value is None else function(value)
-        return unary
-    if len(arguments) == 2:
-        left, right = arguments
-
-        def binary(row: Row) -> Any:
-            first, second = left(row), right(row)
-            return None if first is None or second is None else function(first, second)
-        return binary
-
-    def many(row: Row) -> Any:
-        values = [argument(row) for argument in arguments]
-        for value in values:
-            if value is None:
-                return None
-        return function(*values)
-    return many
-
-
-def _in_set(evaluate: Evaluator, items: Sequence[Any]) -> Evaluator:
-    members = frozenset(item for item in items if item is not None)
-    otherwise = None if None in items else False
-    if not items:
-        return lambda row: False
-
-    def contains(row: Row) -> bool | None:
-        value = evaluate(row)
-        return None if value is None else True if value in members else otherwise
-    return contains
 
 
 def _only_value(rows: Iterable[Row]) -> Value:

@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from phantomdb.core._ext.row_operators import TooManyRows
 from phantomdb.core.catalog.objects import Table
-from phantomdb.core.query import plan, row_executor
-from phantomdb.core.query.errors import CardinalityViolation
+from phantomdb.core.query import locking, plan
+from phantomdb.core.query.errors import CardinalityViolation, FeatureNotSupported, NumericTooWide
 from phantomdb.core.query.evaluate import EvaluationContext, compile_expression
-from phantomdb.core.query.optimizer import optimize
-from phantomdb.core.query.result import Result, result_of
+from phantomdb.core.query.prepared import PreparedQuery
+from phantomdb.core.query.result import Result, RowStream, result_of
 from phantomdb.core.query.rewrite import outputs, references, walk
+from phantomdb.core.query.row_plan import Shown
 from phantomdb.core.query.sources import TransactionSource
-from phantomdb.core.query.vector import Cancellation
 from phantomdb.core.tables.rows import DEFAULT, RowTransaction
 from phantomdb.core.tables.statement import RowStatement
 from phantomdb.core.tables.writer import OnConflict, TableWriter
@@ -24,7 +26,31 @@ from phantomdb.core.tables.writer import OnConflict, TableWriter
 if TYPE_CHECKING:
     from phantomdb.core.query.session import Session
 
+EXACT_COST = 5e6                         # of what the row executor does for numerics too wide for the other one
+
+T = TypeVar("T")
 Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What running a query took: the row executor's operators have counted, or what DuckDB tells."""
+
+    query: plan.Query
+    row_count: int
+    shown: Shown | None
+    vector: dict[str, Any] | None
+
+    @property
+    def vector_rows(self) -> int:
+        """Rows of the topmost of DuckDB's operators that counts them."""
+        waiting = list((self.vector or {}).get("operator", ()))
+        while waiting:
+            item = waiting.pop(0)
+            if item["type"] not in ("RESULT_COLLECTOR", "EXPLAIN_ANALYZE"):
+                return int(item["intermediate_rows"])
+            waiting = list(item.get("children", ())) + waiting
+        return 0
 
 
 class Executor:
@@ -32,9 +58,12 @@ class Executor:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.profiles: list[Profile] | None = None           # of the queries run, where somebody asks for them
 
     def execute(self, statement: plan.Statement, rows: RowTransaction, parameters: Sequence[Any], tag: str) -> Result:
         match statement:
+            case plan.Query(locks=plan.RowLocks()):
+                return locking.run(self, statement, rows, parameters, tag)
             case plan.Query():
                 return self.query(statement, rows, parameters, tag)
             case plan.Insert():
@@ -59,26 +88,135 @@ class Executor:
     # ---------------------------------------------------------------- queries
 
     def query(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any], tag: str = "SELECT") -> Result:
-        types = [column.type for column in query.columns]
-        optimized = optimize(query)
-        prepared = row_executor.prepare(optimized, rows.catalog, rows.layouts)
-        if prepared is not None:
-            return result_of(query.names, types, prepared.run(rows, parameters), tag)
-        return self.vector(optimized, rows, parameters, tag)
+        """`query` is one that comes again, if the statement does."""
+        prepared = self.session.engine.prepared.of(query, rows.catalog)
+        found = self._by_rows(prepared, rows, parameters)
+        if found is None:
+            try:
+                return self.vector(prepared.query, rows, parameters, tag)
+            except NumericTooWide:
+                row_plan = None if self.session.only_executor else prepared.row_plan(is_forced=True)
+                if row_plan is None or row_plan.cost > EXACT_COST:
+                    raise
+                check = None if self.session.cancellation is None else self.session.cancellation.check
+                found = row_plan.run(rows.transaction.core, parameters, rows=rows, check=check, may_give_up=False)
+        return result_of(query.names, [column.type for column in query.columns], found, tag)
+
+    def _by_rows(self, prepared: PreparedQuery, rows: RowTransaction, parameters: Sequence[Any]) -> list[Row] | None:
+        """By the row executor; None: by the other one. FeatureNotSupported: the session allows no other."""
+        cancellation, only = self.session.cancellation, self.session.only_executor
+        check = None if cancellation is None else cancellation.check
+        found: list[Row] | None = None
+        if only is None and self.profiles is None:
+            found = prepared.rows(rows.transaction.core, parameters, rows=rows, check=check)
+            return found
+        if only == "vector":
+            return None
+        row_plan = prepared.row_plan(is_forced=only == "row", is_own=self.profiles is not None)
+        if row_plan is None and only == "row":
+            raise FeatureNotSupported("this query is not for the row executor (phantomdb.executor)")
+        if row_plan is not None:
+            try:
+                found = row_plan.run(rows.transaction.core, parameters, rows=rows, check=check,
+                                     is_profiled=self.profiles is not None, may_give_up=only is None)
+            except TooManyRows:
+                return None
+            if self.profiles is not None:
+                self.profiles.append(Profile(prepared.source, len(found or ()), row_plan.shown, None))
+        return found
+
+    def profiled(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any]) -> int:
+        """How many rows a query gives; what each of its operators took is added to `profiles`."""
+        prepared = self.session.engine.prepared.of(query, rows.catalog)
+        found = self._by_rows(prepared, rows, parameters)
+        if found is not None:
+            return len(found)
+        source = TransactionSource(self.session.engine, rows, self.session.name, parameters)
+        profile = self.session.engine.vector.profile(prepared.query, parameters, source,
+                                                     cancel=self.session.cancellation)
+        assert self.profiles is not None
+        made = Profile(query, 0, None, profile)
+        self.profiles.append(made)
+        return made.vector_rows
 
     def vector(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any], tag: str = "SELECT") -> Result:
         """The same by the vector executor, whatever the size."""
         engine = self.session.engine
         source = TransactionSource(engine, rows, self.session.name, parameters)
-        cancel = self.session.cancellation = Cancellation()
-        found = engine.vector.run(query, parameters, source, timeout_s=self.session.statement_timeout_s, cancel=cancel)
+        found = engine.vector.run(query, parameters, source, cancel=self.session.cancellation)
         return Result(query.names, tuple([column.type for column in query.columns]), None, found, tag)
 
-    def rows_of(self, node: plan.Node, columns: Sequence[plan.Column], rows: RowTransaction, parameters: Sequence[Any]
-                ) -> list[Row]:
-        """The rows of a node, all of them before the first change is made."""
-        query = plan.Query(node, tuple(column.name for column in columns), tuple(columns))
-        return self.query(query, rows, parameters).fetchall()
+    def stream(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any], use: Callable[[RowStream], T]
+               ) -> T:
+        """Calls `use` with the rows, which the vector executor computes as `use` asks for them."""
+        prepared = self.session.engine.prepared.of(query, rows.catalog)
+        made = self._by_rows(prepared, rows, parameters)
+        if made is not None:
+            return use(result_of(query.names, [column.type for column in query.columns], made))
+        source = TransactionSource(self.session.engine, rows, self.session.name, parameters)
+        found = self.session.engine.vector.run(prepared.query, parameters, source, cancel=self.session.cancellation,
+                                               is_streamed=True)
+        try:
+            return use(found)
+        finally:
+            found.close()
+
+    def source(self, statement: T, make: Callable[[T], _Source]) -> _Source:
+        """What a statement or subquery reads: the same query each time it comes."""
+        return self.session.engine.prepared.derived(statement, make)
+
+    def source_of(self, statement: plan.Change) -> plan.Query:
+        """The query that a change reads, where it is always the same."""
+        match statement:
+            case plan.Insert():
+                return self.source(statement, _insert_source).query
+            case plan.Update():
+                return self.source(statement, _update_source).query
+            case plan.Delete():
+                return self.source(statement, _delete_source).query
+        return self.source(statement, _merge_source).query
+
+    def rows_of(self, query: plan.Query, rows: RowTransaction, parameters: Sequence[Any]) -> list[Row]:
+        """The rows of a query, all of them before the first change is made."""
+        return self.query(query, rows, parameters, "").fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a change reads: a query with these columns, and assignments that take their values from them."""
+
+    query: plan.Query
+    columns: tuple[plan.Column, ...]
+    assignments: tuple[plan.Assignment, ...] = ()
+
+
+def _source(node: plan.Node, columns: Iterable[plan.Column], assignments: Iterable[plan.Assignment] = ()) -> _Source:
+    given = tuple(dict.fromkeys(columns))
+    return _Source(plan.Query(node, tuple(column.name for column in given), given), given, tuple(assignments))
+
+
+def _update_source(statement: plan.Update) -> _Source:
+    computed, assignments = _computed(statement.assignments)
+    columns = [statement.key, *(item.column for item in computed), *_returned_columns(statement)]
+    columns = list(dict.fromkeys(columns))
+    return _source(_with_items(statement.source, computed, columns), columns, assignments)
+
+
+def _delete_source(statement: plan.Delete) -> _Source:
+    return _source(statement.source, [statement.key, *_returned_columns(statement)])
+
+
+def _insert_source(statement: plan.Insert) -> _Source:
+    return _source(statement.source, _used_columns(statement, statement.source), statement.assignments)
+
+
+def _merge_source(statement: plan.Merge) -> _Source:
+    """Of a MERGE for EXPLAIN: what it reads besides is computed of the same rows."""
+    return _source(statement.source, [statement.key])
+
+
+def _subquery_source(subquery: plan.Subquery) -> _Source:
+    return _source(subquery.plan, subquery.outputs)
 
 
 class _Change:
@@ -97,6 +235,7 @@ class _Change:
 
     def finish(self, tag: str, returning: plan.Returning | None) -> Result:
         self.row_statement.finish()
+        self.executor.session.engine.figures.note(self.table.id, self.count)
         if returning is None:
             return Result(tag=tag, row_count=self.count)
         return Result(returning.names, tuple([item.column.type for item in returning.items]), self.returned, None, tag,
@@ -114,7 +253,8 @@ class _Change:
         if isinstance(statement.source, plan.Values):
             source = self._written_rows(statement.source, columns, parameters)
         else:
-            source = self.executor.rows_of(statement.source, columns, self.rows, self.parameters)
+            query = self.executor.source(statement, _insert_source).query
+            source = self.executor.rows_of(query, self.rows, self.parameters)
         for row in source:
             stored = self.writer.insert(build(row, None), conflict)
             if stored is not None:
@@ -147,27 +287,24 @@ class _Change:
     def _subquery(self, subquery: plan.Subquery, columns: Any) -> Callable[[Sequence[Any]], Iterable[Row]]:
         """A subquery in VALUES, SET or RETURNING that depends on no row: run once."""
         if references(subquery.plan) & set(columns):
-            from phantomdb.core.query.errors import FeatureNotSupported
             raise FeatureNotSupported("a subquery here may not name columns of the row")
         found: list[Row] | None = None
 
         def run(_row: Sequence[Any]) -> Iterable[Row]:
             nonlocal found
             if found is None:
-                found = self.executor.rows_of(subquery.plan, subquery.outputs, self.rows, self.parameters)
+                query = self.executor.source(subquery, _subquery_source).query
+                found = self.executor.rows_of(query, self.rows, self.parameters)
             return found
 
         return run
 
     def update(self, statement: plan.Update) -> Result:
-        computed, assignments = _computed(statement.assignments)
-        columns = [statement.key, *(item.column for item in computed), *_returned_columns(statement)]
-        columns = list(dict.fromkeys(columns))
-        node = _with_items(statement.source, computed, columns)
-        build = self._builder(assignments, columns, from_default=False)
-        give = self._returner(statement.returning, columns)
+        source = self.executor.source(statement, _update_source)
+        build = self._builder(source.assignments, source.columns, from_default=False)
+        give = self._returner(statement.returning, source.columns)
         layout = self.writer.layout
-        for row in self.executor.rows_of(node, columns, self.rows, self.parameters):
+        for row in self.executor.rows_of(source.query, self.rows, self.parameters):
             old = self.rows.get(layout, row[0])
             if old is None:
                 continue
@@ -178,10 +315,10 @@ class _Change:
         return self.finish("UPDATE", statement.returning)
 
     def delete(self, statement: plan.Delete) -> Result:
-        columns = list(dict.fromkeys([statement.key, *_returned_columns(statement)]))
-        give = self._returner(statement.returning, columns)
+        source = self.executor.source(statement, _delete_source)
+        give = self._returner(statement.returning, source.columns)
         layout = self.writer.layout
-        for row in self.executor.rows_of(statement.source, columns, self.rows, self.parameters):
+        for row in self.executor.rows_of(source.query, self.rows, self.parameters):
             old = self.rows.get(layout, row[0])
             if old is not None and self.writer.delete(row[0], old):
                 self.count += 1
@@ -200,8 +337,8 @@ class _Change:
             clauses.append((clause, condition, assignments))
             computed += items
         columns = [statement.key, *(item.column for item in computed)]
-        rows = self.executor.rows_of(_with_items(statement.source, computed, columns), columns, self.rows,
-                                     self.parameters)
+        source = _source(_with_items(statement.source, computed, columns), columns)
+        rows = self.executor.rows_of(source.query, self.rows, self.parameters)
         places = {column.id: place for place, column in enumerate(columns)}
         builders = [(clause, None if condition is None else places[condition.id],
                      self._builder(assignments, columns, from_default=clause.action is plan.MergeAction.INSERT))

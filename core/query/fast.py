@@ -3,11 +3,12 @@
     FastRead      a point, a range of the primary key or of an index, or a row and the one it leads to
     FastChange    INSERT of a row, UPDATE or DELETE of the row with a key
 
-fast_plans.py makes them. One is good for one version of the catalog, and any thread may run it. Where a parameter is
-converted it is good for the Python classes of the parameters it was bound with; the others are exact: codecs refuse
-what a column does not take as it is. `run` gives None whenever the usual way has to be taken, with no trace left: the
-catalog is another, a value needs more than a look, a constraint is broken, another transaction was faster. So errors
-are raised in one place only, and what is here is free to give up.
+fast_plans.py and fast_changes.py make them. One is good for one version of the catalog, and any thread may run it.
+Where a parameter is converted it is good for the Python classes of the parameters it was bound with; the others are
+exact: codecs refuse what a column does not take as it is. `run` gives None whenever the usual way has to be taken, with
+no trace left but ids and values of sequences that were taken: the catalog is another, a value needs more than a look, a
+constraint is broken, another transaction was faster. So errors are raised in one place only, and what is here is free
+to give up.
 
 A statement by itself needs no Transaction: a read has the snapshot of its one call, a write a TransactionCore.
 """
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from phantomdb.core._ext.row_reader import RowReader
     from phantomdb.core._ext.transaction import TransactionCore
     from phantomdb.core.query.session import Session
+    from phantomdb.core.values import Type
 
 Row = tuple[Any, ...]
 Parameters = Sequence[Any]
 
+_NONE = type(None)
 # What a value or the store may raise on the way: the usual way raises it again, as what it is.
 _GIVES_UP = (PhantomError, TypeError, ValueError, OverflowError, ArithmeticError, LookupError)
 
@@ -143,13 +146,13 @@ class RangeRead:
 
     def __call__(self, core: TransactionCore | None, parameters: Parameters, version: bytes | None) -> Any:
         equal = self.equal(parameters)
-        low = high = limit = None
-        if self.limit is not None and (limit := self.limit.of(parameters)) is not None and (
-                limit.__class__ is not int or limit < 0):
+        low = None if self.low is None else self.low.of(parameters)
+        high = None if self.high is None else self.high.of(parameters)
+        limit = None if self.limit is None else self.limit.of(parameters)
+        if limit is not None and (limit.__class__ is not int or not 0 <= limit < 1 << 63):
             return None
-        if (None in equal or (self.low is not None and (low := self.low.of(parameters)) is None)
-                or (self.high is not None and (high := self.high.of(parameters)) is None)):
-            # nothing is equal to NULL; read, so that a catalog that has changed is seen
+        if None in equal or (low is None and self.low is not None) or (high is None and self.high is not None):
+            # nothing is equal to NULL; go on, so that all values and the catalog are looked at
             limit = 0
         keys = self.layout.keys if self.index is None else self.index.keys
         start, stop = keys.range(equal, low, high, low_inclusive=self.low_inclusive, high_inclusive=self.high_inclusive)
@@ -160,41 +163,56 @@ class RangeRead:
 
 # -------------------------------------------------------------------- changes
 
+# (transaction, parameters) -> how many rows were changed, or with RETURNING the list of its rows; None to give up.
+Change = Callable[["TransactionCore", Parameters], Any]
+
+
 class FastChange(FastStatement):
-    """`apply`: (transaction, parameters) -> rows changed, or None to give up."""
+    """`apply_many`: (transaction, rows of parameters) -> how many rows were changed, or None to give up. `names` and
+    `types` of the columns of RETURNING; no names: there is none."""
 
-    __slots__ = ("apply", "apply_many", "fence", "table")
+    __slots__ = ("apply", "apply_many", "fence", "names", "table", "types")
 
-    def __init__(self, catalog: Catalog, tag: str, is_exact: bool, table: int,
-                 apply: Callable[[TransactionCore, Parameters], int | None],
-                 apply_many: Callable[[TransactionCore, Sequence[Parameters]], int | None] | None = None) -> None:
+    def __init__(self, catalog: Catalog, tag: str, is_exact: bool, table: int, apply: Change,
+                 apply_many: Callable[[TransactionCore, Sequence[Parameters]], int | None] | None = None,
+                 names: tuple[str, ...] | None = None, types: tuple[Type, ...] = ()) -> None:
         super().__init__(catalog, tag, is_exact)
         self.table, self.apply, self.apply_many = table, apply, apply_many
+        self.names, self.types = names, types
         self.fence = bytes((CATALOG_PREFIX,)) + fence_key(table)
 
     def run(self, session: Session, parameters: Parameters) -> Result | None:
-        count = self._run(session, self.apply, parameters)
-        return None if count is None else Result(tag=self.tag, row_count=count)
+        found = self._run(session, self.apply, parameters)
+        if found is None:
+            return None
+        if self.names is None:
+            session.engine.figures.note(self.table, found)
+            return Result(tag=self.tag, row_count=found)
+        session.engine.figures.note(self.table, len(found))
+        return Result(self.names, self.types, found, None, self.tag, len(found))
 
     def run_many(self, session: Session, rows: Sequence[Parameters]) -> int | None:
         """run() for each row of parameters, all or none; how many rows were changed in all."""
-        return self._run(session, self.apply_many or self._one_by_one, rows)
+        count: int | None = self._run(session, self.apply_many or self._one_by_one, rows)
+        if count is not None:
+            session.engine.figures.note(self.table, count)
+        return count
 
     def _one_by_one(self, core: TransactionCore, rows: Sequence[Parameters]) -> int | None:
-        classes = [value.__class__ for value in rows[0]]
+        classes = tuple(map(type, rows[0]))
         total = 0
         for parameters in rows:
-            if len(parameters) != len(classes) or any(
-                    value is not None and value.__class__ is not class_
-                    for value, class_ in zip(parameters, classes, strict=True)):
+            found = tuple(map(type, parameters))
+            if found != classes and (len(found) != len(classes) or any(
+                    one is not other and one is not _NONE for one, other in zip(found, classes, strict=True))):
                 return None
             count = self.apply(core, parameters)
             if count is None:
                 return None
-            total += count
+            total += count if self.names is None else len(count)
         return total
 
-    def _run(self, session: Session, apply: Callable[[TransactionCore, Any], int | None], given: Any) -> int | None:
+    def _run(self, session: Session, apply: Callable[[TransactionCore, Any], Any], given: Any) -> Any:
         if session.rows is None:
             return self._run_alone(session, apply, given)
         rows = session.rows
@@ -215,8 +233,7 @@ class FastChange(FastStatement):
                 core.rollback_to(mark)
         return count
 
-    def _run_alone(self, session: Session, apply: Callable[[TransactionCore, Any], int | None], given: Any
-                   ) -> int | None:
+    def _run_alone(self, session: Session, apply: Callable[[TransactionCore, Any], Any], given: Any) -> Any:
         if session.settings.get("default_transaction_read_only") == "on":
             return None
         store = session.engine.store
@@ -245,14 +262,16 @@ class FastChange(FastStatement):
 
 
 def inserts(layout: TableLayout, next_ids: Callable[[int, int], range], build: Callable[[Parameters], Row],
-             takes: Callable[[Row], bool] | None) -> Callable[[TransactionCore, Parameters], int | None]:
-    """An insert of one row. `takes`: whether the row may be stored as it is; None: it was made of converted values."""
+            takes: Callable[[Row], bool] | None, resolve: Callable[[TransactionCore, Row, Parameters], Any] | None,
+            give: Callable[[Row, Row, Parameters], Row] | None) -> Change:
+    """An insert of one row. `takes`: whether the row may be stored as it is; None: it was made of converted values.
+    `resolve`: what is done when a unique key is taken. `give`: what RETURNING gives of the new row."""
     writer, table = layout.writer, layout.table.id
     assert writer is not None
     insert, has_hidden_key, not_null = writer.insert, layout.has_hidden_key, layout.not_null
     checks = [holds for _, holds in layout.checks]
 
-    def apply(core: TransactionCore, parameters: Parameters) -> int | None:
+    def apply(core: TransactionCore, parameters: Parameters) -> Any:
         row = build(parameters)
         if takes is None:
             for position in not_null:
@@ -263,13 +282,15 @@ def inserts(layout: TableLayout, next_ids: Callable[[int, int], range], build: C
         for holds in checks:
             if holds(row) is False:
                 return None
-        return 1 if insert(core, row, next_ids(table, 1).start if has_hidden_key else None) else None
+        if not insert(core, row, next_ids(table, 1).start if has_hidden_key else None):
+            return None if resolve is None else resolve(core, row, parameters)
+        return 1 if give is None else [give(row, (), parameters)]
 
     return apply
 
 
 def inserts_many(layout: TableLayout, next_ids: Callable[[int, int], range], build: Callable[[Parameters], Row] | None
-                  ) -> Callable[[TransactionCore, Sequence[Parameters]], int | None]:
+                 ) -> Callable[[TransactionCore, Sequence[Parameters]], int | None]:
     """An insert of a row, stored as it is, for each row of parameters. No `build`: those are the rows."""
     writer, table, has_hidden_key = layout.writer, layout.table.id, layout.has_hidden_key
     assert writer is not None

@@ -23,8 +23,8 @@ from phantomdb.core.catalog.storage import fence_key
 from phantomdb.core.errors import LimitExceeded, RetryableConflict
 from phantomdb.core.ingest import ingest
 from phantomdb.core.query.errors import (
-    DatatypeMismatch, DuplicateColumn, FeatureNotSupported, GeneratedColumn, UndefinedColumn, UndefinedSchema,
-    UndefinedTable, WrongObjectType,
+    DatatypeMismatch, DuplicateColumn, FeatureNotSupported, GeneratedColumn, QueryError, UndefinedColumn,
+    UndefinedSchema, UndefinedTable, WrongObjectType,
 )
 from phantomdb.core.query.load_runs import Pair, SortedRuns
 from phantomdb.core.query.load_values import Batch, values_of
@@ -84,7 +84,9 @@ def load_batches(session: Session, table: Table, names: Sequence[str], batches: 
     transaction, or else all at once. Errors as of INSERT; LimitExceeded: too much for a transaction."""
     columns = _columns(table, names)
     if session.in_transaction:
-        return session.run(lambda rows: _insert(rows, table.id, columns, batches))
+        loaded = session.run(lambda rows: _insert(rows, table.id, columns, batches))
+        session.engine.figures.note(table.id, loaded)
+        return loaded
     waiting, few, count = iter(batches), [], 0
     while count <= FEW_ROWS and (batch := next(waiting, None)) is not None:
         few.append(batch)
@@ -100,6 +102,7 @@ def load_batches(session: Session, table: Table, names: Sequence[str], batches: 
     except BaseException:
         session.rollback()
         raise
+    session.engine.figures.note(table.id, loaded)
     return loaded
 
 
@@ -134,14 +137,29 @@ def _insert(rows: RowTransaction, number: int, columns: Sequence[Column], batche
             given: list[Any] = [[DEFAULT] * batch.row_count] * len(layout.table.columns)
             for place, values in zip(places, lists, strict=True):
                 given[place] = values
-            for row in zip(*given, strict=True):
-                writer.insert(row)
+            with _NamedRow(batch) as at:
+                for at.row, row in enumerate(zip(*given, strict=True)):
+                    writer.insert(row)
             count += batch.row_count
         statement.finish()
     except LimitExceeded as error:
         raise LimitExceeded(f"{error}. A load outside of a transaction into an empty table has no such limit; or load "
                             "in parts, or open the database with a larger memtable_bytes") from None
     return count
+
+
+class _NamedRow:
+    """Puts the place of the row at hand in front of an error's message."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.row = batch, 0
+
+    def __enter__(self) -> _NamedRow:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, QueryError):
+            error.args = (f"{self.batch.place(self.row)}: {error}", *error.args[1:])
 
 
 # -------------------------------------------------------------------- past the transaction
@@ -200,7 +218,7 @@ class _Ingest:
             self.runs[index.index.id].add([pair for row, key in zip(rows, row_keys, strict=True)
                                            for pair in entries(row, key).items()])
         for outgoing, known in self.outgoing:
-            self.require_parents(outgoing, known, rows)
+            self.require_parents(outgoing, known, rows, batch)
         return len(rows)
 
     def complete(self, batch: Batch) -> list[Row]:
@@ -220,20 +238,27 @@ class _Ingest:
                 lists.append([writer.default(position) for _ in range(count)])
         rows: list[Row] = list(zip(*lists, strict=True))
         if layout.generated or layout.checks:
-            return [writer.completed(row) for row in rows]
+            completed = []
+            with _NamedRow(batch) as at:
+                for at.row, row in enumerate(rows):
+                    completed.append(writer.completed(row))
+            return completed
         for position in layout.not_null:
             if None in lists[position]:
-                raise violations.not_null(self.table, position, rows[lists[position].index(None)])
+                with _NamedRow(batch) as at:
+                    at.row = lists[position].index(None)
+                    raise violations.not_null(self.table, position, rows[at.row])
         return rows
 
-    def require_parents(self, outgoing: Outgoing, known: set[bytes], rows: Sequence[Row]) -> None:
+    def require_parents(self, outgoing: Outgoing, known: set[bytes], rows: Sequence[Row], batch: Batch) -> None:
         """ForeignKeyViolation. What is read is not noted one by one: check() looks at the whole parent."""
         places = [outgoing.place(row) for row in rows]
         asked = [place for place in set(places) - known if place]
         missing = {place for place, value in zip(asked, self.rows.space.multi_get(asked), strict=True) if value is None}
-        for place, row in zip(places, rows, strict=True):
-            if place == b"" or place in missing:
-                outgoing.verify(row)
+        with _NamedRow(batch) as at:
+            for at.row, (place, row) in enumerate(zip(places, rows, strict=True)):
+                if place == b"" or place in missing:
+                    outgoing.verify(row)
         if len(known) > KNOWN_PARENTS:
             known.clear()
         known.update(asked)

@@ -1,4 +1,4 @@
-"""Files as batches of rows for a load: text and CSV as PostgreSQL's COPY has them, JSON lines, Parquet.
+"""Files as batches of rows for a load: text and CSV as PostgreSQL's COPY has them, JSON lines, Parquet, Arrow.
 
 Bounded memory: a file is read in blocks of a few MiB. Text and CSV give columns of text, read by pyarrow. A block of
 text with a backslash in it, or one that pyarrow refuses, is read here, line by line: slower, and with exact errors.
@@ -13,11 +13,11 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from phantomdb.core.errors import FileMissing, StorageError
 from phantomdb.core.query.errors import (
@@ -25,16 +25,20 @@ from phantomdb.core.query.errors import (
 )
 from phantomdb.core.query.load_values import Batch
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 BLOCK_BYTES = 4 << 20
 BATCH_ROWS = 65_536
 JSON_ROWS = 8_192
+Report = Callable[[int], None]       # bytes so far
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
     """How a file is written; the defaults of `delimiter` and `null` depend on the kind."""
 
-    kind: str = "text"                   # text, csv, jsonl, parquet
+    kind: str = "text"                   # text, csv, jsonl, parquet, arrow
     delimiter: str = "\t"
     null: str = "\\N"
     quote: str = '"'
@@ -43,27 +47,42 @@ class FileFormat:
     encoding: str = "utf-8"
 
 
-def opened(path: str, mode: str = "rb") -> IO[bytes]:
+class _ReportingFile(io.FileIO):
+    """Tells how many bytes were read so far."""
+
+    def __init__(self, path: str, report: Report) -> None:
+        super().__init__(path)
+        self._report, self._bytes = report, 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self._bytes += count or 0
+        self._report(self._bytes)
+        return count
+
+
+def opened(path: str, mode: str = "rb", report: Report | None = None) -> IO[bytes]:
     """FileMissing, StorageError."""
     try:
-        return open(path, mode)
+        return open(path, mode) if report is None else io.BufferedReader(_ReportingFile(path, report), BLOCK_BYTES)
     except FileNotFoundError as error:
         raise FileMissing("there is no such file or folder", path=path, errno=error.errno) from None
     except OSError as error:
         raise StorageError(str(error.strerror), path=path, errno=error.errno) from None
 
 
-def batches_of(path: str, form: FileFormat, names: Sequence[str], is_named: bool
+def batches_of(path: str, form: FileFormat, names: Sequence[str], is_named: bool, report: Report | None = None
                ) -> tuple[Sequence[str], Iterator[Batch]]:
     """(columns, rows) of a file. Text and CSV go by position, the others by name: of those only the columns that are
-    there, unless `is_named`. BadFileFormat, CharacterNotInRepertoire, UndefinedColumn."""
+    there, unless `is_named`. `report` is told how many bytes were read. BadFileFormat, CharacterNotInRepertoire,
+    UndefinedColumn."""
     if form.kind == "text":
-        return names, _Text(path, form, names).batches()
+        return names, _Text(path, form, names).batches(report)
     if form.kind == "csv":
-        return names, _csv(path, form, names)
+        return names, _csv(path, form, names, report)
     if form.kind == "jsonl":
-        return names, _json_lines(path, names)
-    return _parquet(path, names, is_named)
+        return names, _json_lines(path, names, report)
+    return _columnar(path, form.kind, names, is_named, report)
 
 
 # -------------------------------------------------------------------- text
@@ -91,8 +110,8 @@ class _Text:
         # split at delimiters that no backslash stands before
         self.fields = re.compile(rf"(?:[^\\{re.escape(form.delimiter)}]|\\.)*", re.DOTALL)
 
-    def batches(self) -> Iterator[Batch]:
-        with opened(self.path) as file:
+    def batches(self, report: Report | None) -> Iterator[Batch]:
+        with opened(self.path, report=report) as file:
             rest = b""
             while not self.is_ended:
                 data = file.read(BLOCK_BYTES)
@@ -219,11 +238,11 @@ def _match(header: Sequence[str], names: Sequence[str]) -> None:
 
 # -------------------------------------------------------------------- CSV
 
-def _csv(path: str, form: FileFormat, names: Sequence[str]) -> Iterator[Batch]:
+def _csv(path: str, form: FileFormat, names: Sequence[str], report: Report | None) -> Iterator[Batch]:
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import csv as arrow_csv
-    first, lines = _first_record(path, form)
+    first, lines = first_record(path, form)
     if first is None:
         return
     _right_width(list(first), names, 1)
@@ -231,7 +250,7 @@ def _csv(path: str, form: FileFormat, names: Sequence[str]) -> Iterator[Batch]:
         _match(first[:len(names)], names)
     given = [str(place) for place in range(len(first))]
     line = 1 + (lines if form.has_header else 0)
-    with opened(path) as file:
+    with opened(path, report=report) as file:
         try:
             reader = arrow_csv.open_csv(
                 file,
@@ -261,8 +280,9 @@ def _csv(path: str, form: FileFormat, names: Sequence[str]) -> Iterator[Batch]:
             raise CharacterNotInRepertoire(f"after line {line}: the file is not in {form.encoding}") from None
 
 
-def _first_record(path: str, form: FileFormat) -> tuple[list[str] | None, int]:
-    """(its fields, how many lines it takes); no record: None. An empty file or an empty first line counts as well."""
+def first_record(path: str, form: FileFormat) -> tuple[list[str] | None, int]:
+    """(fields of the first record of a CSV file, how many lines it takes); no record: None. An empty file or an empty
+    first line counts as well. BadFileFormat."""
     with opened(path) as file:
         text = io.TextIOWrapper(file, form.encoding, "replace", newline="")
         reader = csv.reader(text, delimiter=form.delimiter, quotechar=form.quote, doublequote=True)
@@ -274,15 +294,25 @@ def _first_record(path: str, form: FileFormat) -> tuple[list[str] | None, int]:
     return None, 0
 
 
-# -------------------------------------------------------------------- JSON lines, Parquet
+def header_of(path: str, form: FileFormat) -> list[str]:
+    """The fields of the first line of a text or CSV file. BadFileFormat."""
+    if form.kind == "csv":
+        fields = first_record(path, form)[0] or []
+    else:
+        with opened(path) as file:
+            fields = file.readline().decode(form.encoding, "replace").rstrip("\r\n").split(form.delimiter)
+    return fields[:-1] if len(fields) > 1 and fields[-1] == "" else fields
 
-def _json_lines(path: str, names: Sequence[str]) -> Iterator[Batch]:
+
+# -------------------------------------------------------------------- JSON lines, Parquet, Arrow
+
+def _json_lines(path: str, names: Sequence[str], report: Report | None) -> Iterator[Batch]:
     """An object in each line; a field that is not there is NULL. Read here and not by pyarrow, because numbers must
     keep all their digits."""
     import msgspec
     decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
     known = set(names)
-    with opened(path) as file:
+    with opened(path, report=report) as file:
         rows: list[dict[str, Any]] = []
         lines: list[int] = []
         for number, data in enumerate(file, 1):
@@ -304,37 +334,75 @@ def _json_lines(path: str, names: Sequence[str]) -> Iterator[Batch]:
             yield _json_batch(names, rows, lines)
 
 
+def json_names(path: str) -> list[str]:
+    """The names of all fields of a file of JSON lines, in the order in which they first come. BadFileFormat."""
+    import msgspec
+    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    names: dict[str, None] = {}
+    with opened(path) as file:
+        for number, data in enumerate(file, 1):
+            try:
+                found = decoder.decode(data) if data.strip() else {}
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise BadFileFormat(f"line {number}: {error}") from None
+            if not found.keys() <= names.keys():
+                names |= dict.fromkeys(found)
+    return list(names)
+
+
 def _json_batch(names: Sequence[str], rows: Sequence[dict[str, Any]], lines: Sequence[int]) -> Batch:
     columns = [[row.get(name) for row in rows] for name in names]
     return Batch(names, columns, len(rows), lambda row: f"line {lines[row]}")
 
 
-def _parquet(path: str, names: Sequence[str], is_named: bool) -> tuple[Sequence[str], Iterator[Batch]]:
-    import pyarrow as pa
-    from pyarrow import parquet
-    file = opened(path)
+def _columnar(path: str, kind: str, names: Sequence[str], is_named: bool, report: Report | None
+              ) -> tuple[Sequence[str], Iterator[Batch]]:
+    file = opened(path, report=report)
     try:
-        source = parquet.ParquetFile(file)
-    except (pa.ArrowInvalid, OSError) as error:
+        there, batches = _columnar_batches(file, kind)
+        wanted = list(names) if is_named else there.names
+        for name in wanted:
+            if name not in there.names or name not in names:
+                where = "the file has no column" if name not in there.names else "the file has another column,"
+                raise UndefinedColumn(f'{where} "{name}"', column=name)
+    except BaseException:
         file.close()
-        raise BadFileFormat(f"this is no Parquet file: {error}") from None
-    there = source.schema_arrow.names
-    wanted = list(names) if is_named else there
-    for name in wanted:
-        if name not in there or name not in names:
-            file.close()
-            where = "the file has no column" if name not in there else "the file has another column,"
-            raise UndefinedColumn(f'{where} "{name}"', column=name)
+        raise
 
-    def batches() -> Iterator[Batch]:
+    def made() -> Iterator[Batch]:
         done = 0
         with file:
-            for batch in source.iter_batches(BATCH_ROWS, columns=wanted):
+            for batch in batches(wanted):
                 columns = [batch.column(name) for name in wanted]
                 yield Batch(wanted, columns, batch.num_rows, partial(_place, "row", done + 1))
                 done += batch.num_rows
 
-    return wanted, batches()
+    return wanted, made()
+
+
+def columnar_schema(path: str, kind: str) -> pa.Schema:
+    """Of a Parquet or Arrow file. BadFileFormat."""
+    with opened(path) as file:
+        return _columnar_batches(file, kind)[0]
+
+
+def _columnar_batches(file: IO[bytes], kind: str
+                      ) -> tuple[pa.Schema, Callable[[Sequence[str]], Iterator[pa.RecordBatch]]]:
+    """(schema, function from names of columns to batches with at least these columns)"""
+    import pyarrow as pa
+    from pyarrow import parquet
+    try:
+        if kind == "parquet":
+            source = parquet.ParquetFile(file)
+            return source.schema_arrow, lambda names: source.iter_batches(BATCH_ROWS, columns=list(names))
+        if file.read(6) == b"ARROW1":                        # with an index at its end
+            whole = pa.ipc.open_file(file)
+            return whole.schema, lambda _names: map(whole.get_batch, range(whole.num_record_batches))
+        file.seek(0)
+        stream = pa.ipc.open_stream(file)
+        return stream.schema, lambda _names: iter(stream)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadFileFormat(f"this is no {kind.capitalize()} file: {error}") from None
 
 
 def encoding_named(name: str) -> str:

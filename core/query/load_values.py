@@ -20,7 +20,7 @@ from phantomdb.core.query.errors import DatatypeMismatch, FeatureNotSupported, Q
 from phantomdb.core.query.coercion import Context, can_cast
 from phantomdb.core.query.vector_values import arrow_type, to_python
 from phantomdb.core.values import (
-    BIGINT, BOOL, BYTES, DATE, DOUBLE, INT, INTERVAL, NULL, REAL, SMALLINT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ,
+    BIGINT, BOOL, BYTES, DATE, DOUBLE, INT, INTERVAL, JSON, NULL, REAL, SMALLINT, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ,
     Kind, Type, array, decimal,
 )
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 512                        # looked at to see whether a column has few different values
 FEW_VALUES = 128
 SHORT_DECIMAL_DIGITS = 18                # fit 64 bits
+
+
+_TEXT_OR_NULL = {str, type(None)}
+_OWN_CLASSES = {Kind.TEXT, Kind.JSON, Kind.ANY, Kind.ARRAY}          # whose texts are values already, or not read by us
 
 
 @dataclass(slots=True)
@@ -46,13 +50,20 @@ def values_of(column: Any, target: Type, place: Callable[[int], str]) -> list[An
     """A column of a batch as values of a stored column's type. DatatypeMismatch, FeatureNotSupported, and the errors of
     casts."""
     if isinstance(column, list):
-        return _converted(column, _of_any_class(target), place)
+        if target.kind in _OWN_CLASSES or not _TEXT_OR_NULL.issuperset(map(type, column)):
+            return _converted(column, _of_any_class(target), place)
+        import pyarrow as pa
+        column = pa.array(column, pa.string())               # texts are read faster there
     column = _plain(column)
     if target.kind is Kind.JSON and _is_nested(column.type):
         return [None if value is None else read_json(write_json(value)) for value in column.to_pylist()]
     source = source_type(column.type)
     if source.kind is Kind.TEXT and target.kind is not Kind.TEXT:
         read = _read_by_arrow(column, target)
+        if read is not None:
+            column, source = read, target
+    if source != target and source.kind is Kind.INT and target.kind in (Kind.INT, Kind.FLOAT):
+        read = _number_by_arrow(column, target)
         if read is not None:
             column, source = read, target
     if source.kind is not Kind.TEXT and not can_cast(source, target, Context.ASSIGNMENT):
@@ -68,6 +79,8 @@ def values_of(column: Any, target: Type, place: Callable[[int], str]) -> list[An
 
 def _of_any_class(target: Type) -> Callable[[Any], Any]:
     """The cast of values that tell their own type; chosen once for each class."""
+    if target.kind is Kind.JSON:
+        return _as_document
     casts: dict[type, Callable[[Any], Any]] = {type(None): _same}
     element = None if target.element is None else _of_any_class(target.element)
 
@@ -83,6 +96,11 @@ def _of_any_class(target: Type) -> Callable[[Any], Any]:
         return found(value)
 
     return convert
+
+
+def _as_document(value: Any) -> Any:
+    """A value of a JSON file as it stands: its text "x" is the JSON text "x". null is NULL."""
+    return None if value is None else read_json(write_json(value))
 
 
 def _is_nested(kind: pa.DataType) -> bool:
@@ -201,6 +219,28 @@ def source_type(kind: pa.DataType) -> Type:
     if types.is_list(kind):
         return array(source_type(kind.value_type))
     raise FeatureNotSupported(f"data of the Arrow type {kind}")
+
+
+def _number_by_arrow(column: pa.Array, target: Type) -> pa.Array | None:
+    """Whole numbers as numbers of another size; None: one of them does not fit."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    try:
+        return pc.cast(column, arrow_type(target))
+    except pa.ArrowInvalid:
+        return None
+
+
+def column_type(kind: pa.DataType) -> Type:
+    """The type of a column for Arrow data of any type. FeatureNotSupported."""
+    import pyarrow as pa
+    plain = _plain(pa.array([], kind)).type
+    if plain == pa.null():
+        return TEXT
+    if pa.types.is_struct(plain) or pa.types.is_map(plain) or (
+            pa.types.is_list(plain) and _is_nested(plain.value_type)):
+        return JSON
+    return source_type(plain)
 
 
 def _read_by_arrow(column: pa.Array, target: Type) -> pa.Array | None:

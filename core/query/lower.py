@@ -11,18 +11,27 @@ Names, types and conversions are decided by the plan; DuckDB is left nothing to 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from phantomdb.core.query import context
 from phantomdb.core.query.cast_duckdb import duckdb_type
-from phantomdb.core.query.errors import FeatureNotSupported, InvalidParameterValue, StatementTooComplex
+from phantomdb.core.query.errors import (
+    FeatureNotSupported,
+    InvalidParameterValue,
+    ProgramLimitExceeded,
+    StatementTooComplex,
+)
 from phantomdb.core.query.functions import registry
 from phantomdb.core.query.functions.registry import FunctionKind, Overload, Resolved, Volatility
-from phantomdb.core.query.lower_expressions import Environment, ExpressionPrinter
+from phantomdb.core.query.lower_expressions import Environment, ExpressionPrinter, conjuncts_of
+from phantomdb.core.query.lower_scales import made_columns
+from phantomdb.core.query.order_bytes import order_bytes
 from phantomdb.core.query.plan import (
     Aggregate,
     AggregateCall,
+    Call,
     Column,
     CommonScan,
     CommonTable,
@@ -38,8 +47,10 @@ from phantomdb.core.query.plan import (
     Project,
     Query,
     Scan,
+    SetKind,
     SetOperation,
     Sort,
+    Subquery,
     TableFunction,
     Values,
     VirtualTable,
@@ -47,9 +58,12 @@ from phantomdb.core.query.plan import (
     WindowCall,
     With,
 )
+from phantomdb.core.query.rewrite import references, walk
 from phantomdb.core.values import Kind, Value, array
 
 MAX_NESTING = 200                    # levels of nodes
+CHECKED_ROWS = 1000                  # of a table function, between two looks at the clock
+MAX_COMPUTED_ROWS = 10_000_000       # of a table function that is computed before the query runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class InputTable:
     node: Scan | VirtualTable | None
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...] = ()
+    conditions: tuple[Expression, ...] = ()                  # of a scan: the text asks them of its rows, whatever comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,7 @@ def lower(query: Query, environment: Environment) -> Lowered:
     """Errors: StatementTooComplex beyond MAX_NESTING levels; FeatureNotSupported; UndefinedFunction."""
     try:
         printer = _Printer(environment)
+        printer.expressions.made = made_columns(query.plan)
         outputs = [(column.id, f"r{position}") for position, column in enumerate(query.columns)]
         sql = printer.select(query.plan, outputs)
         return Lowered(sql, tuple(printer.tables), tuple(printer.expressions.values))
@@ -120,24 +136,26 @@ class _Printer:
             limit, node = self.limit(node), node.input
         if isinstance(node, Sort):
             keys, node = f" ORDER BY {self.expressions.order(node.keys)}" if node.keys else "", node.input
-        terms = []
+        terms: list[str] = []
+        conditions: list[Expression] = []
         while isinstance(node, Filter):
             terms.append(self.print(node.condition))
+            conditions += conjuncts_of(node.condition)
             node = node.input
         where = f" WHERE {' AND '.join(reversed(terms))}" if terms else ""
         if isinstance(node, Values) and not node.columns and len(node.rows) == 1:
             return f"{where}{keys}{limit}"
-        return f" FROM {self.relation(node)}{where}{keys}{limit}"
+        return f" FROM {self.relation(node, conditions)}{where}{keys}{limit}"
 
-    def relation(self, node: Node) -> str:
-        """The node as an item of FROM."""
+    def relation(self, node: Node, conditions: Sequence[Expression] = ()) -> str:
+        """The node as an item of FROM. `conditions`: rows for which one of them is not true do not count."""
         self.depth += 1
         if self.depth > MAX_NESTING:
             raise StatementTooComplex(f"a statement is nested more than {MAX_NESTING} levels deep")
         try:
             match node:
                 case Scan():
-                    return self.scan(node, [scanned.column for scanned in node.columns])
+                    return self.scan(node, [scanned.column for scanned in node.columns], conditions)
                 case VirtualTable():
                     return self.scan(node, [scanned.column for scanned in node.columns])
                 case Join():
@@ -148,15 +166,26 @@ class _Printer:
 
     # ---- nodes
 
-    def scan(self, node: Scan | VirtualTable, columns: Sequence[Column]) -> str:
+    def scan(self, node: Scan | VirtualTable, columns: Sequence[Column], conditions: Sequence[Expression] = ()) -> str:
+        own = {column.id for column in columns}
+        pushed = [condition for condition in conditions if self.is_about(condition, own)]
         if isinstance(node, Scan) and node.as_of is not None and not isinstance(node.as_of, Literal):
             node = replace(node, as_of=Literal(node.as_of.type, self.constant(node.as_of)))
-        return self.table(node, columns)
+        return self.table(node, columns, conditions=pushed)
+
+    def is_about(self, condition: Expression, columns: set[int]) -> bool:
+        """Whether it hangs on these columns alone."""
+        try:
+            return references(condition) <= columns and not any(
+                isinstance(part, Subquery) or (isinstance(part, Call) and self.expressions.is_volatile(part))
+                for part in walk(condition))
+        except RecursionError:           # a chain of thousands of terms helps no scan
+            return False
 
     def table(self, node: Scan | VirtualTable | None, columns: Sequence[Column],
-              rows: Sequence[tuple[Value, ...]] = ()) -> str:
+              rows: Sequence[tuple[Value, ...]] = (), conditions: Sequence[Expression] = ()) -> str:
         name = f"scan_{len(self.tables)}"
-        self.tables.append(InputTable(name, node, tuple(columns), tuple(rows)))
+        self.tables.append(InputTable(name, node, tuple(columns), tuple(rows), tuple(conditions)))
         return name
 
     def values(self, node: Values) -> str:
@@ -210,26 +239,34 @@ class _Printer:
         if computed:
             source = f" FROM ({self.with_items(node.input, computed)})"
         names = [f"c{item.column.id}" if item in computed else self.print(item.expression) for item in node.keys]
+        places = [self.environment.functions.place(name, item.column.type)
+                  for name, item in zip(names, node.keys, strict=True)]
         used = {position for positions in node.sets or () for position in positions}
         items = []
-        for position, (name, item) in enumerate(zip(names, node.keys, strict=True)):
+        for position, (name, place, item) in enumerate(zip(names, places, node.keys, strict=True)):
             if node.sets is not None and position not in used:
                 name = self.expressions.literal(None, item.column.type)
+            elif place != name:          # one of the equal documents
+                name = f"any_value({name})" if node.sets is None else \
+                    f"CASE WHEN GROUPING({place}) = 0 THEN any_value({name}) END"
             items.append(f"{name} AS c{item.column.id}")
         for item in node.aggregates:
             assert isinstance(item.expression, AggregateCall)
             items.append(f"{self.expressions.aggregate(item.expression)} AS c{item.column.id}")
         for column, positions in node.grouping:
-            bits = [f"{2 ** power} * {f'GROUPING({names[position]})' if position in used else 1}"
+            bits = [f"{2 ** power} * {f'GROUPING({places[position]})' if position in used else 1}"
                     for power, position in enumerate(reversed(positions))]
             text = " + ".join(bits) if node.sets is not None else "0"
             items.append(f"CAST({text} AS {duckdb_type(column.type)}) AS c{column.id}")
+        if not node.aggregates and (node.sets is not None or not items):
+            # without an aggregate DuckDB gives a row for each of the input, and merges equal grouping sets
+            items.append(f"count(*) AS {self.new_name()}")
         group = ""
         if node.sets is not None:
-            sets = ", ".join(f"({', '.join(names[position] for position in positions)})" for positions in node.sets)
+            sets = ", ".join(f"({', '.join(places[position] for position in positions)})" for positions in node.sets)
             group = f" GROUP BY GROUPING SETS ({sets})"
-        elif names:
-            group = f" GROUP BY {', '.join(names)}"
+        elif places:
+            group = f" GROUP BY {', '.join(places)}"
         return f"SELECT {self.items(items)}{source}{group}"
 
     def window(self, node: Window) -> str:
@@ -242,10 +279,16 @@ class _Printer:
     def distinct(self, node: Distinct) -> str:
         items = self.items([f"c{column.id}" for column in node.columns])
         if node.on is None:
-            return f"SELECT DISTINCT {items}{self.whole(node.input)}"
+            return f"SELECT {self.distinct_by(node.columns)}{items}{self.whole(node.input)}"
         order = f" ORDER BY {self.expressions.order(node.order_by)}" if node.order_by else ""
-        on = self.expressions.list(node.on)
+        on = ", ".join(map(self.expressions.place, node.on))
         return f"SELECT DISTINCT ON ({on}) {items} FROM {self.relation(node.input)}{order}"
+
+    def distinct_by(self, columns: Sequence[Column]) -> str:
+        """DISTINCT over these columns."""
+        if not has_documents(columns):
+            return "DISTINCT "
+        return f"DISTINCT ON ({', '.join(map(self.expressions.place, columns))}) "
 
     # ---- limits
 
@@ -287,7 +330,23 @@ class _Printer:
         names = [f"c{column.id}" for column in node.columns]
         sides = [self.select(side, [(column.id, name) for column, name in zip(columns, names, strict=True)])
                  for side, columns in ((node.left, node.left_columns), (node.right, node.right_columns))]
+        if has_documents(node.columns) and not (node.is_all and node.kind is SetKind.UNION):
+            return self.set_of_documents(node, *sides)
         return f"({sides[0]}) {node.kind.upper()}{' ALL' if node.is_all else ''} ({sides[1]})"
+
+    def set_of_documents(self, node: SetOperation, left: str, right: str) -> str:
+        """Where DuckDB would compare the bytes of documents that are equal."""
+        distinct = self.distinct_by(node.columns)
+        if node.kind is SetKind.UNION:
+            return f"SELECT {distinct}* FROM (({left}) UNION ALL ({right}))"
+        if node.is_all:
+            raise FeatureNotSupported(f"{node.kind.upper()} ALL of documents")
+        inner, outer = self.new_name(), self.new_name()
+        place = self.environment.functions.place
+        same = " AND ".join(f"{place(f'{outer}.c{column.id}', column.type)} IS NOT DISTINCT FROM "
+                            f"{place(f'{inner}.c{column.id}', column.type)}" for column in node.columns)
+        test = "EXISTS" if node.kind is SetKind.INTERSECT else "NOT EXISTS"
+        return f"SELECT {distinct}* FROM ({left}) {outer} WHERE {test} (SELECT 1 FROM ({right}) {inner} WHERE {same})"
 
     def with_tables(self, node: With) -> str:
         recursive = "RECURSIVE " if any(table.recursive is not None for table in node.tables) else ""
@@ -298,6 +357,8 @@ class _Printer:
         outputs = [(column.id, f"c{column.id}") for column in table.outputs]
         text = self.select(table.plan, outputs)
         if table.recursive is not None:
+            if not table.is_union_all and has_documents(table.outputs):
+                raise FeatureNotSupported("WITH RECURSIVE ... UNION of documents; UNION ALL can be")
             step = self.select(table.recursive, [(column.id, name) for column, (_, name)
                                                  in zip(table.recursive_outputs, outputs, strict=True)])
             text = f"({text}) UNION{' ALL' if table.is_union_all else ''} ({step})"
@@ -350,10 +411,11 @@ class _Printer:
         return f"SELECT {', '.join(items)} FROM (SELECT {inner})"
 
     def computed_rows(self, node: TableFunction, overload: Overload) -> str:
+        self.environment.is_for_now = self.environment.is_for_now or overload.volatility is not Volatility.IMMUTABLE
         values = [self.constant(argument) for argument in node.arguments]
         rows: list[tuple[Value, ...]] = []
         if not (overload.is_strict and None in values):
-            rows = [_row(overload, row) for row in overload.python(*values)]
+            rows = [_row(overload, row) for row in _counted(overload.python(*values))]
         columns = node.columns
         if node.ordinality is not None:
             columns = (*columns, node.ordinality)
@@ -369,6 +431,21 @@ _NODES: dict[type[Node], Callable[[_Printer, Any], str]] = {
 }
 
 
+def has_documents(columns: Sequence[Column]) -> bool:
+    return any(order_bytes(column.type) is not None for column in columns)
+
+
+def _counted(rows: Iterable[Any]) -> Iterator[Any]:
+    """The same rows, which are all kept in memory. StatementTimeout, ProgramLimitExceeded."""
+    check = context.current().check
+    for number, row in enumerate(rows):
+        if number % CHECKED_ROWS == 0:
+            check()
+            if number >= MAX_COMPUTED_ROWS:
+                raise ProgramLimitExceeded(f"a table function gives more than {MAX_COMPUTED_ROWS} rows")
+        yield row
+
+
 def _row(overload: Overload, row: Any) -> tuple[Value, ...]:
     return tuple(row) if overload.columns else (row,)
 
@@ -378,7 +455,7 @@ def _list_of(resolved: Resolved, position: int, column: Column) -> Resolved:
     overload = resolved.overload
 
     def values(*arguments: Any) -> list[Value]:
-        return [_row(overload, row)[position] for row in overload.python(*arguments)]
+        return [_row(overload, row)[position] for row in _counted(overload.python(*arguments))]
     result = array(column.type)
     return Resolved(replace(overload, name=f"{overload.name}__column_{position}", kind=FunctionKind.SCALAR,
                             result=result, python=values, duckdb=None, columns=()), resolved.arguments, result)

@@ -15,7 +15,9 @@ from phantomdb.core.query.errors import FeatureNotSupported, QueryError, Stateme
 from phantomdb.core.query.evaluate import EvaluationContext, compile_expression
 from phantomdb.core.query.functions import registry
 from phantomdb.core.query.functions.registry import Resolved, Volatility
+from phantomdb.core.query.lower_scales import native_product
 from phantomdb.core.query.lower_literals import literal, parameter_type_name, parameter_value
+from phantomdb.core.query.order_bytes import order_bytes
 from phantomdb.core.query.plan import (
     AggregateCall,
     BoundKind,
@@ -33,31 +35,54 @@ from phantomdb.core.query.plan import (
     SubqueryKind,
     WindowCall,
 )
+from phantomdb.core.query.rewrite import walk
+from phantomdb.core.query.vector_functions import asks_context
 from phantomdb.core.values import Kind, Type, Value
 
 MAX_NESTING = 200                    # levels of an expression
+_SYMBOLS = {**{symbol: symbol for symbol in ("=", "<>", "<", "<=", ">", ">=")},
+            "is distinct from": "IS DISTINCT FROM", "is not distinct from": "IS NOT DISTINCT FROM"}
 _INVERSE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 class Functions(Protocol):
     """The functions of one statement: core/query/vector_functions.py, StatementFunctions."""
 
+    asks_context: bool                   # one that was printed does
+
     def cast(self, sql: str, source: Type, target: Type, is_explicit: bool = False) -> str: ...
+    def place(self, sql: str, type_: Type) -> str: ...
     def call(self, resolved: Resolved, arguments: Sequence[str]) -> str: ...
     def aggregate(self, resolved: Resolved, arguments: Sequence[str], *, is_distinct: bool = False, order_by: str = "",
                   tail: str = "", ignore_nulls: bool = False) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Environment:
     """What printing a statement asks of its surroundings."""
 
     functions: Functions
     parameters: Sequence[Value]
+    is_for_now: bool = False             # a value was computed that another statement may not have
+
+    @property
+    def asks_context(self) -> bool:
+        """Whether what was printed holds for this statement only: now() is in it, or the session's time zone."""
+        return self.is_for_now or self.functions.asks_context
 
     def evaluate(self, expression: Expression) -> Value:
         """The value of an expression that depends on no row."""
+        self.is_for_now = self.is_for_now or any(_asks_context(part) for part in walk(expression))
         return cast(Value, compile_expression(expression, {}, EvaluationContext(self.parameters))(()))
+
+
+def _asks_context(part: Any) -> bool:
+    match part:
+        case Call():
+            return part.name not in ("and", "or") and overload_of(part).overload.volatility is not Volatility.IMMUTABLE
+        case Cast():
+            return asks_context(part.argument.type, part.type)
+    return False
 
 
 SelectPrinter = Callable[[Node, Sequence[tuple[int, str]]], str]      # (plan, (column id, alias) ...) -> SELECT ...
@@ -79,6 +104,7 @@ class ExpressionPrinter:
     select: SelectPrinter
     used_parameters: dict[int, int] = field(default_factory=dict)     # index in the plan -> number in the text
     values: list[Any] = field(default_factory=list)                   # of those numbers, for DuckDB
+    made: dict[int, Expression] = field(default_factory=dict)         # what columns are made of, by id
     _depth: int = 0
     _constants: dict[int, tuple[bool, Expression]] = field(default_factory=dict)
 
@@ -165,12 +191,29 @@ class ExpressionPrinter:
             return False
         return overload_of(expression).overload.volatility is not Volatility.VOLATILE
 
+    @staticmethod
+    def is_volatile(call: Call) -> bool:
+        """Another value each time it is asked."""
+        return call.name not in ("and", "or") and overload_of(call).overload.volatility is Volatility.VOLATILE
+
     # ---- functions
 
     def call(self, call: Call) -> str:
         if call.name in ("and", "or"):
             return "(" + f" {call.name.upper()} ".join(self.print(term) for term in _chain(call)) + ")"
+        if call.name == "*" and native_product(call, self.made, self.environment.parameters) is not None:
+            return f"({self.print(call.arguments[0])} * {self.print(call.arguments[1])})"
+        if call.name in _SYMBOLS and any(_is_placed(argument.type) for argument in call.arguments):
+            return self.compare_places(_SYMBOLS[call.name], *call.arguments)
         return self.environment.functions.call(overload_of(call), [self.print(argument) for argument in call.arguments])
+
+    def place(self, expression: Expression) -> str:
+        """What DuckDB orders and groups it by."""
+        return self.environment.functions.place(self.print(expression), expression.type)
+
+    def compare_places(self, symbol: str, left: Expression, right: Expression) -> str:
+        """Documents are compared by bytes, by which DuckDB can also join them."""
+        return f"({self.place(left)} {symbol} {self.place(right)})"
 
     # ---- subqueries
 
@@ -213,6 +256,8 @@ class ExpressionPrinter:
         return test.strip("()") == f"l {name} r"
 
     def compare(self, name: str, left: Expression, right: Expression) -> str:
+        if _is_placed(left.type):
+            return self.compare_places(name, left, right)
         return self.environment.functions.call(_resolved(name, (left.type, right.type)),
                                                [self.print(left), self.print(right)])
 
@@ -233,21 +278,26 @@ class ExpressionPrinter:
     # ---- order, aggregates, windows
 
     def order(self, keys: Sequence[SortKey]) -> str:
-        return ", ".join(f"{self.print(key.expression)} {'DESC' if key.is_descending else 'ASC'} "
+        return ", ".join(f"{self.place(key.expression)} {'DESC' if key.is_descending else 'ASC'} "
                          f"NULLS {'FIRST' if key.nulls_first else 'LAST'}" for key in keys)
 
     def aggregate(self, call: AggregateCall, over: str = "", ignore_nulls: bool = False) -> str:
         """`over`: the text of OVER (...), where there is one."""
         tail = [f"FILTER (WHERE {self.print(call.condition)})"] if call.condition is not None else []
+        arguments = [self.print(argument) for argument in call.arguments]
+        if call.is_distinct and any(_is_placed(argument.type) for argument in call.arguments):
+            if call.name != "count":
+                raise FeatureNotSupported(f"{call.name}(DISTINCT ...) of documents")
+            arguments = [self.place(argument) for argument in call.arguments]
         return self.environment.functions.aggregate(
-            overload_of(call), [self.print(argument) for argument in call.arguments], is_distinct=call.is_distinct,
+            overload_of(call), arguments, is_distinct=call.is_distinct,
             order_by=f"ORDER BY {self.order(call.order_by)}" if call.order_by else "",
             tail=" ".join([*tail, over] if over else tail), ignore_nulls=ignore_nulls)
 
     def window(self, call: WindowCall) -> str:
         parts = []
         if call.partition_by:
-            parts.append(f"PARTITION BY {self.list(call.partition_by)}")
+            parts.append(f"PARTITION BY {', '.join(map(self.place, call.partition_by))}")
         if call.order_by:
             parts.append(f"ORDER BY {self.order(call.order_by)}")
         if call.frame is not None:
@@ -263,6 +313,10 @@ class ExpressionPrinter:
         return kind.upper() if offset is None else f"{self.print(offset)} {kind.upper()}"
 
 
+def _is_placed(type_: Type) -> bool:
+    return order_bytes(type_) is not None
+
+
 def _chain(call: Call) -> list[Expression]:
     """The terms of a AND (b AND c) AND ..., in order, without recursion: such chains may be long."""
     found: list[Expression] = []
@@ -274,3 +328,8 @@ def _chain(call: Call) -> list[Expression]:
         else:
             found.append(term)
     return found
+
+
+def conjuncts_of(condition: Expression) -> list[Expression]:
+    """The terms of a condition that all must be true."""
+    return _chain(condition) if isinstance(condition, Call) and condition.name == "and" else [condition]

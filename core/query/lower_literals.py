@@ -11,15 +11,15 @@ import datetime
 from decimal import Decimal
 from typing import Any
 
+from phantomdb.core.query.arrow_values import write_document
 from phantomdb.core.query.cast_duckdb import DECIMAL_DIGITS_MAX, duckdb_type
-from phantomdb.core.query.cast_json import write_json
-from phantomdb.core.query.errors import NumericValueOutOfRange
+from phantomdb.core.query.errors import NumericTooWide
 from phantomdb.core.values import Interval, Kind, Type
 
 
 
 def literal(value: Any, type_: Type) -> str:
-    """`value` of `type_` as SQL text. NumericValueOutOfRange: a decimal of more than 38 digits, NaN or infinite."""
+    """`value` of `type_` as SQL text. NumericTooWide: a decimal of more than 38 digits, NaN or infinite."""
     if type_.kind is Kind.NULL and value is None:
         return "NULL"
     if value is None:
@@ -36,7 +36,7 @@ def literal(value: Any, type_: Type) -> str:
         case Kind.INTERVAL:
             return f"(to_months({value.months}) + to_days({value.days}) + to_microseconds({value.microseconds}))"
         case Kind.JSON | Kind.ANY:
-            return quoted(write_json(value))
+            return f"from_hex('{write_document(value).hex()}')"
         case Kind.ARRAY:
             assert type_.element is not None
             element = type_.element
@@ -57,7 +57,7 @@ def parameter_value(value: Any, type_: Type) -> Any:
         case Kind.DECIMAL:
             return _digits(value)
         case Kind.JSON | Kind.ANY:
-            return write_json(value)
+            return write_document(value)
         case Kind.INTERVAL:
             return f"{value.months} months {value.days} days {value.microseconds} microseconds"
     return _text(value, type_)
@@ -75,14 +75,14 @@ def quoted(text: str) -> str:
 
 
 def digits_of(value: Decimal) -> tuple[int, int]:
-    """(precision, scale) that hold a decimal without loss. NumericValueOutOfRange: none does."""
+    """(precision, scale) that hold a decimal without loss. NumericTooWide: none does."""
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
-        raise NumericValueOutOfRange(f"{value} is not supported by this query; numeric values must be finite")
+        raise NumericTooWide(f"{value} is not supported by this query; numeric values must be finite")
     scale = max(-exponent, 0)
     precision = max(len(digits) + max(exponent, 0), scale, 1)
     if precision > DECIMAL_DIGITS_MAX:
-        raise NumericValueOutOfRange(f"a numeric value of {precision} digits; this query takes {DECIMAL_DIGITS_MAX}")
+        raise NumericTooWide(f"a numeric value of {precision} digits; this query takes {DECIMAL_DIGITS_MAX}")
     return precision, scale
 
 

@@ -1,5 +1,6 @@
 """Rules that make a plan cheaper and keep what it means. Each is a function from plan to plan.
 
+    _null_call          a function of NULL is NULL, and its other arguments are not computed, as in PostgreSQL
     push_conditions     a condition moves down to the input whose columns it is about, at best to a scan
     prune               columns that nobody reads are not made, and not read from the table
 
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from phantomdb.core.query import plan
+from phantomdb.core.query.functions import registry
 from phantomdb.core.query.rewrite import columns_of, outputs, references, substitute, transform, walk
 from phantomdb.core.values import BOOL
 
@@ -51,36 +53,59 @@ def push_conditions(tree: plan.Node) -> plan.Node:
 
 
 def _push(node: Any) -> Any:
+    if isinstance(node, plan.Call):
+        return _null_call(node)
+    if isinstance(node, plan.Cast):
+        return plan.Literal(node.type, None) if _is_null(node.argument) else node
     if isinstance(node, plan.Filter):
-        return _pushed(node.input, conjuncts(node.condition))
+        return push_into(node.input, conjuncts(node.condition))
     if isinstance(node, plan.Join) and node.condition is not None and not node.is_lateral:
         return _join_with(node, [])
     return node
 
 
-def _pushed(node: plan.Node, parts: list[plan.Expression]) -> plan.Node:
-    """`node` with conditions above it, each where it belongs."""
+def _null_call(call: plan.Call) -> plan.Expression:
+    """NULL for a call that is NULL whatever its other arguments are: also where one of them would raise."""
+    if any(map(_is_null, call.arguments)) and registry.overloads(call.name):
+        overload = registry.resolve(call.name, [argument.type for argument in call.arguments]).overload
+        if overload.is_strict and overload.kind is registry.FunctionKind.SCALAR:
+            return plan.Literal(call.type, None)
+    return call
+
+
+def _is_null(expression: plan.Expression) -> bool:
+    return isinstance(expression, plan.Literal) and expression.value is None
+
+
+def push_into(node: plan.Node, parts: list[plan.Expression]) -> plan.Node:
+    """`node` under conditions, each as far down as it may go."""
     if not parts:
         return node
     match node:
         case plan.Filter():
-            return _pushed(node.input, conjuncts(node.condition) + parts)
+            return push_into(node.input, conjuncts(node.condition) + parts)
         case plan.Join() if not node.is_lateral:
-            return _join_with(node, parts)
+            # EXISTS and the like cost most: they are asked of the rows that the join leaves
+            late = [part for part in parts if _asks_rows(part)]
+            return filtered(_join_with(node, [part for part in parts if part not in late]), late)
         case plan.Project():
             meanings = {item.column.id: item.expression for item in node.items}
             movable = [part for part in parts if _may_move_through(part, meanings)]
             if movable:
                 below = [_with_meanings(part, meanings) for part in movable]
                 rest = [part for part in parts if part not in movable]
-                return filtered(plan.Project(_pushed(node.input, below), node.items), rest)
+                return filtered(plan.Project(push_into(node.input, below), node.items), rest)
         case plan.Sort():
-            return plan.Sort(_pushed(node.input, parts), node.keys)
+            return plan.Sort(push_into(node.input, parts), node.keys)
     return filtered(node, parts)
 
 
 def _with_meanings(part: plan.Expression, meanings: dict[int, plan.Expression]) -> plan.Expression:
     return substitute(part, lambda e, _: meanings.get(e.id) if isinstance(e, plan.Column) else None)
+
+
+def _asks_rows(part: plan.Expression) -> bool:
+    return any(isinstance(inner, plan.Subquery) and inner.kind is not plan.SubqueryKind.SCALAR for inner in walk(part))
 
 
 def _may_move_through(part: plan.Expression, meanings: dict[int, plan.Expression]) -> bool:
@@ -126,7 +151,7 @@ def _join_with(join: plan.Join, parts: list[plan.Expression]) -> plan.Node:
     condition = conjunction(on)
     if condition is None and not inner:
         condition = plan.TRUE
-    made = plan.Join(kind, _pushed(join.left, to_left), _pushed(join.right, to_right), condition)
+    made = plan.Join(kind, push_into(join.left, to_left), push_into(join.right, to_right), condition)
     return filtered(made, above)
 
 
@@ -163,4 +188,7 @@ def _keep(node: Any, used: set[int]) -> Any:
         case plan.Aggregate():
             items = shorter(node.aggregates)
             return node if items is node.aggregates else replace(node, aggregates=items)
+        case plan.Distinct() if node.on is not None:
+            kept = tuple(column for column in node.columns if column.id in used)
+            return node if len(kept) == len(node.columns) else replace(node, columns=kept)
     return node

@@ -177,7 +177,6 @@ class Scan(Node):
     table: int
     columns: tuple[ScanColumn, ...]
     as_of: Expression | None = None      # a timestamp, or a moment; None: the transaction's snapshot
-    for_update: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +338,29 @@ class CommonScan(Node):
     columns: tuple[Column, ...]
 
 
+class LockWait(StrEnum):
+    WAIT = "wait"
+    NOWAIT = "nowait"
+    SKIP = "skip locked"
+
+
+@dataclass(frozen=True, slots=True)
+class RowLock:
+    """Of the rows of one table; `key` is an output of the plan, the ROW_KEY of a scan. Shared: FOR SHARE."""
+
+    table: int
+    key: Column
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowLocks:
+    """SELECT ... FOR UPDATE, as core/query/locking.py has it."""
+
+    rows: tuple[RowLock, ...]
+    wait: LockWait = LockWait.WAIT
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A plan that yields a result: the columns in their order, with the names users see."""
@@ -346,6 +368,7 @@ class Query:
     plan: Node
     names: tuple[str, ...]
     columns: tuple[Column, ...]
+    locks: RowLocks | None = None
 
 
 # -------------------------------------------------------------------- changes of rows

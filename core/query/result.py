@@ -23,6 +23,17 @@ class ArrowSource(Protocol):
     def arrow(self) -> pa.Table: ...
 
 
+class RowStream(Protocol):
+    """Rows that are given once: a Result, or a VectorResult while its transaction is open."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def types(self) -> tuple[Type, ...]: ...
+    def fetchmany(self, size: int = 1) -> list[Row]: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+
 class Result(Struct, eq=False):      # a Struct, because one is made for each statement, however short
     """Iterate over it for tuples. `row_count`: rows that were changed or given back; -1 where it makes no sense."""
 
@@ -89,7 +100,7 @@ class Result(Struct, eq=False):      # a Struct, because one is made for each st
         if self._source is not None:
             return self._source.arrow()
         from phantomdb.core.query.arrow_rows import table_of
-        return table_of(self.names, self.types, self._all())
+        return table_of(self.names, self.types, self._all(), is_shown=True)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.arrow().__arrow_c_stream__(requested_schema)

@@ -1,376 +1,399 @@
 """The row executor: short work, row by row, without Arrow.
 
-    prepare(query)  ->  RowPlan, or None when the vector executor is the better one
-    plan.run(...)   ->  rows
+    prepare(query, ...)  ->  RowPlan, or None when the vector executor is the better one
+    plan.run(...)        ->  rows
 
-A node becomes a function from (run, outer row) to rows; a row is a tuple, and where each column stands in it is known
-when the plan is prepared. A join fetches the right side by key or index for each row of the left. What it takes on:
-points and ranges of a primary key or index, filters, small joins by index, order and limit, rows written out.
+A query becomes a tree of operators over one frame (core/_ext/row_operators.pyx). It takes on what reads few rows:
+points and ranges of keys and indexes, joins that find their rows by key or in a small table, filters, order, limit,
+groups, subqueries. How many rows it will be is an estimate; a run that reads many more gives up (TooManyRows), and the
+vector executor does the work.
+
+A RowPlan is kept as long as its catalog and its estimates are right, so a statement that comes again is only run.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from phantomdb.core._ext.row_collectors import AppendRows, DistinctRows, SortRows
+from phantomdb.core._ext.row_expressions import RowExpression
+from phantomdb.core._ext.row_operators import ComputeRows, FilterRows, LimitRows, RowProgram, SubqueryRows, ValuesRows
 from phantomdb.core.catalog.catalog import Catalog
-from phantomdb.core.catalog.objects import Table
-from phantomdb.core.query import plan
-from phantomdb.core.query.access import Access, choose
-from phantomdb.core.query.errors import InvalidParameterValue
-from phantomdb.core.query.evaluate import EvaluationContext, Evaluator, compile_expression
+from phantomdb.core.query import plan, row_aggregates, row_joins, row_scans
+from phantomdb.core.query.access import order_match
+from phantomdb.core.query.access_terms import is_volatile
+from phantomdb.core.query.errors import FeatureNotSupported, InvalidParameterValue, StatementTooComplex
+from phantomdb.core.query.evaluate import EvaluationContext, compile_expression
+from phantomdb.core.query.figures import TableFigures
 from phantomdb.core.query.optimizer import conjuncts
-from phantomdb.core.query.ordering import sort_key
-from phantomdb.core.tables.indexes import fetch, scan_index
-from phantomdb.core.tables.layout import LayoutCache, TableLayout
-from phantomdb.core.tables.rows import RowTransaction
+from phantomdb.core.query.ordering import is_plain, sort_key
+from phantomdb.core.query.rewrite import free_columns, walk
+from phantomdb.core.query.row_plan import (
+    ROW_COST, SORT_COST, NotForRows, Prepared, Shown, Wanted, positions,
+)
+
+if TYPE_CHECKING:
+    from phantomdb.core._ext.transaction import TransactionCore
+    from phantomdb.core.query.engine import QueryEngine
+    from phantomdb.core.tables.rows import RowTransaction
 
 Row = tuple[Any, ...]
-MAX_ESTIMATED_ROWS = 2000.0              # a statement that is expected to read more is left to the vector executor
+MOST_COST = 4000.0                       # a statement that is expected to cost more is left to the vector executor,
+TABLE_SHARE = 0.02                       # ... and such a part of the rows of its tables, all of which that one reads
+READ_FACTOR = 4                          # so many times as many rows may be read before a run gives up
+FILTER_FRACTION = 0.3                    # of rows that a condition leaves of which nothing is known
 
 
-class _NotForRows(Exception):
-    """This plan is for the other executor."""
-
-
-@dataclass(slots=True)
-class Run:
-    """One execution."""
-
-    rows: RowTransaction
-    context: EvaluationContext
-
-
-# (run, outer row) -> rows of the node. The outer row stands in front of what a lateral or joined side evaluates over.
-Producer = Callable[[Run, Row], Iterable[Row]]
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A node: where its columns stand in its rows, and what makes them."""
-
-    columns: dict[int, int]
-    produce: Producer
-    estimated_rows: float = 1.0
-    is_ordered_by: tuple[tuple[int, bool], ...] = ()         # (column, descending): the order the rows come in
-
-
-@dataclass(slots=True)
 class RowPlan:
-    """A prepared query. `context` holds the parameters of the run that is on: one run at a time."""
+    """A prepared query. Any thread may run it: each run has a program to itself."""
 
-    produce: Producer
-    pick: Callable[[Row], Row]
-    context: EvaluationContext
-    accesses: list[tuple[Table, Access]] = field(default_factory=list)
+    def __init__(self, make: Callable[[], tuple[RowProgram, EvaluationContext]], root: Prepared,
+                 figures: Mapping[int, TableFigures], read_limit: int | None, needs_rows: bool) -> None:
+        self._make = make
+        self._idle: list[tuple[RowProgram, EvaluationContext]] = []
+        self.shown, self.estimated_rows, self.cost = root.shown, root.rows, root.cost
+        self._limits = [(table, known.changed_limit) for table, known in figures.items()]
+        self.read_limit = read_limit
+        self.needs_rows = needs_rows                         # a RowTransaction, for more than its core
 
-    def run(self, rows: RowTransaction, parameters: Sequence[Any]) -> list[Row]:
-        self.context.parameters = parameters
-        pick = self.pick
-        return [pick(row) for row in self.produce(Run(rows, self.context), ())]
+    def is_stale(self, engine: QueryEngine) -> bool:
+        """Whether its tables have changed so much that it may not be the best plan any more."""
+        changed = engine.figures.changed
+        return any(changed.get(table, 0) > limit for table, limit in self._limits)
+
+    def run(self, core: TransactionCore | None, parameters: Sequence[Any], *, rows: RowTransaction | None = None,
+            version: bytes | None = None, check: Callable[[], object] | None = None, is_profiled: bool = False,
+            may_give_up: bool = True) -> Any:
+        """The rows as a list; STALE, as RowReader. `core`: an open transaction, None: at the newest commit. TooManyRows
+        if it `may_give_up`."""
+        try:
+            program, context = self._idle.pop()
+        except IndexError:
+            program, context = self._make()
+        context.rows = rows
+        try:
+            return program.run(core, parameters, version, self.read_limit if may_give_up else None, check, is_profiled)
+        finally:
+            context.rows = None
+            self._idle.append((program, context))
 
 
-def prepare(query: plan.Query, catalog: Catalog, layouts: LayoutCache | None = None) -> RowPlan | None:
-    """The query for this executor, or None."""
-    preparer = _Preparer(catalog, LayoutCache() if layouts is None else layouts)
+def prepare(query: plan.Query, catalog: Catalog, engine: QueryEngine, *, is_forced: bool = False) -> RowPlan | None:
+    """The optimized query for this executor, or None. `is_forced`: also when the other one is cheaper."""
+    made: list[_Preparer] = []
+
+    def make() -> tuple[RowProgram, EvaluationContext]:
+        preparer = _Preparer(catalog, engine)
+        root = preparer.node(query.plan)
+        made[:] = [preparer]
+        preparer.root = root
+        outputs = [preparer.slots[column.id] for column in query.columns]
+        return (RowProgram(engine.store.engine, root.operator, preparer.width, outputs, preparer.context,
+                           preparer.subqueries), preparer.context)
+
     try:
-        root = preparer.node(query.plan, {}, 0)
-        if root.estimated_rows > MAX_ESTIMATED_ROWS:
-            return None
-        positions = [root.columns[column.id] for column in query.columns]
-    except (_NotForRows, RecursionError):
+        first = make()
+    except (NotForRows, RecursionError, StatementTooComplex):
         return None
-    if positions == list(range(len(root.columns))):
-        return RowPlan(root.produce, _same, preparer.context, preparer.accesses)
-    from phantomdb.core.tables.layout import picker
-    return RowPlan(root.produce, picker(positions), preparer.context, preparer.accesses)
-
-
-def _same(row: Row) -> Row:
-    return row
+    preparer = made[0]
+    assert preparer.root is not None
+    most = MOST_COST + TABLE_SHARE * sum(figures.row_count for figures in preparer.known.values())
+    if preparer.root.cost > most and not is_forced:
+        return None
+    may_give_up = not is_forced and not any(
+        isinstance(part, plan.Call) and is_volatile(part) for part in walk(query.plan))
+    found = RowPlan(make, preparer.root, preparer.known, int(READ_FACTOR * most) if may_give_up else None,
+                    preparer.needs_rows)
+    found._idle.append(first)
+    return found
 
 
 class _Preparer:
-    def __init__(self, catalog: Catalog, layouts: LayoutCache) -> None:
-        self.catalog, self.layouts = catalog, layouts
-        self.context = EvaluationContext()
-        self.accesses: list[tuple[Table, Access]] = []
+    """Makes one program: see row_plan.Preparer."""
 
-    def expression(self, expression: plan.Expression, columns: Mapping[int, int]) -> Evaluator:
-        from phantomdb.core.query.errors import FeatureNotSupported
-        if any(isinstance(part, plan.Subquery) for part in _walk(expression)):
-            raise _NotForRows
+    def __init__(self, catalog: Catalog, engine: QueryEngine) -> None:
+        self.catalog, self.engine = catalog, engine
+        self.context = EvaluationContext(subquery=self._subquery)
+        self.slots: dict[int, int] = {}
+        self.width = 0
+        self._blocks: dict[tuple[int, ...], int] = {}
+        self.subqueries: list[SubqueryRows] = []
+        self.known: dict[int, TableFigures] = {}
+        self.root: Prepared | None = None
+        self.needs_rows = False
+        self._extra_cost = 0.0                               # of subqueries met in expressions
+        self._shown: list[Shown] = []                        # ... and how they are shown
+        self._common: dict[int, plan.CommonTable] = {}
+
+    # ---------------------------------------------------------------- what all parts use
+
+    def figures(self, table: int) -> TableFigures:
+        if table not in self.known:
+            definition = self.catalog.table(table)
+            self.known[table] = self.engine.figures.of(definition)
+            self.needs_rows = self.needs_rows or self.engine.tables.layouts.of(definition).expiry is not None
+        return self.known[table]
+
+    def new_slot(self) -> int:
+        self.width += 1
+        return self.width - 1
+
+    def block(self, columns: Sequence[plan.Column], extra: int = 0) -> int:
+        """The first of so many places in a row: for the columns, and for others behind them. The same columns get the
+        same places again, because a node may be prepared in several ways before one is taken."""
+        key = (*(column.id for column in columns), -extra)
+        first = self._blocks.get(key, self.width)
+        if first == self.width:
+            self.width += len(columns) + extra
+            if columns:
+                self._blocks[key] = first
+        self.slots |= {column.id: first + place for place, column in enumerate(columns)}
+        return first
+
+    def expression(self, expression: plan.Expression) -> RowExpression:
         try:
-            return compile_expression(expression, columns, self.context)
+            return compile_expression(expression, self.slots, self.context)
         except (KeyError, FeatureNotSupported):
-            raise _NotForRows from None
+            raise NotForRows from None
 
-    def node(self, node: plan.Node, outer: dict[int, int], width: int) -> Prepared:
-        """`outer`: columns of the row around it, which stand before the node's own; `width`: how many those are."""
+    def _subquery(self, subquery: plan.Subquery, columns: Mapping[int, int]) -> SubqueryRows:
+        """A subquery that is a value in an expression; all `columns` are in the frame."""
+        inner = self.node(subquery.plan)
+        limit = {plan.SubqueryKind.EXISTS: 1, plan.SubqueryKind.SCALAR: 2}.get(subquery.kind, 0)
+        is_correlated = bool(free_columns(subquery.plan)) or is_volatile_plan(subquery.plan)
+        made = SubqueryRows(inner.operator, [self.slots[column.id] for column in subquery.outputs], limit,
+                            is_correlated)
+        self.subqueries.append(made)
+        self._extra_cost += inner.cost
+        inner.shown.name = f"SubPlan {len(self.subqueries)}: {inner.shown.name}"
+        self._shown.append(inner.shown)
+        return made
+
+    # ---------------------------------------------------------------- nodes
+
+    def node(self, node: plan.Node, wanted: Wanted | None = None) -> Prepared:
+        """NotForRows: not for this executor."""
+        made = self._node(node, wanted)
+        made.shown.inputs += self._shown
+        self._shown.clear()
+        return made
+
+    def _node(self, node: plan.Node, wanted: Wanted | None) -> Prepared:
         match node:
             case plan.Values():
-                return self.values(node, outer, width)
+                return self.values(node)
             case plan.Scan():
-                return self.scan(node, [], outer, width)
+                return row_scans.scan(self, node, (), wanted)
             case plan.Filter():
-                return self.filter(node, outer, width)
+                return self.filter(node, wanted)
             case plan.Project():
-                return self.project(node, outer, width)
+                return self.project(node, wanted)
             case plan.Join():
-                return self.join(node, outer, width)
+                return row_joins.join(self, node, wanted)
             case plan.Sort():
-                return self.sort(node, outer, width)
+                return self.sort(node, None)
             case plan.Limit():
-                return self.limit(node, outer, width)
-        raise _NotForRows
+                return self.limit(node)
+            case plan.Aggregate():
+                return row_aggregates.aggregate(self, node)
+            case plan.Distinct():
+                return self.distinct(node)
+            case plan.SetOperation():
+                return self.union(node)
+            case plan.With():
+                return self.common(node)
+            case plan.CommonScan():
+                return self.common_scan(node)
+        raise NotForRows
 
-    # ---------------------------------------------------------------- leaves
+    def values(self, node: plan.Values) -> Prepared:
+        rows = [[self.expression(item) for item in row] for row in node.rows]
+        base = self.block(node.columns)
+        shown = Shown("Values" if node.columns else "Result")
+        return Prepared(ValuesRows(rows, base), node.columns, float(len(rows)), ROW_COST * len(rows), shown)
 
-    def values(self, node: plan.Values, outer: dict[int, int], _width: int) -> Prepared:
-        rows = [[self.expression(item, outer) for item in row] for row in node.rows]
-        columns = {column.id: place for place, column in enumerate(node.columns)}
-
-        def produce(_run: Run, outer_row: Row) -> Iterator[Row]:
-            for row in rows:
-                yield tuple([item(outer_row) for item in row])
-
-        return Prepared(columns, produce, float(len(rows)))
-
-    def scan(self, node: plan.Scan, conditions: list[plan.Expression], outer: dict[int, int], width: int) -> Prepared:
-        if node.as_of is not None or node.for_update:
-            raise _NotForRows
-        table = self.catalog.table(node.table)
-        access = choose(table, node, conditions)
-        if access.is_everything:
-            raise _NotForRows
-        layout = self.layouts.of(table)
-        columns, pick = _scanned(node, layout)
-        self.accesses.append((table, access))
-        produce = self.accessed(layout, access, outer)
-        over = {**outer, **{number: place + width for number, place in columns.items()}}
-        rest = [self.expression(condition, over) for condition in access.rest]
-
-        def rows(run: Run, outer_row: Row) -> Iterator[Row]:
-            for row_key, row in produce(run, outer_row):
-                made = pick(row_key, row)
-                if rest:
-                    whole = outer_row + made
-                    if not all(condition(whole) is True for condition in rest):
-                        continue
-                yield made
-
-        order = _key_order(table, access, node)
-        return Prepared(columns, rows, access.estimated_rows, order)
-
-    def accessed(self, layout: TableLayout, access: Access, outer: dict[int, int]
-                 ) -> Callable[[Run, Row], Iterable[tuple[bytes, Row]]]:
-        """(row key, row) of a range."""
-        equal = [self.expression(expression, outer) for expression in access.equal]
-        low = None if access.low is None else self.expression(access.low.expression, outer)
-        high = None if access.high is None else self.expression(access.high.expression, outer)
-        low_inclusive = access.low is None or access.low.is_inclusive
-        high_inclusive = access.high is None or access.high.is_inclusive
-        index = None if access.index is None else layout.index(access.index.id)
-        keys = layout.keys if index is None else index.keys
-        is_point = access.is_unique and index is None
-
-        def produce(run: Run, outer_row: Row) -> Iterable[tuple[bytes, Row]]:
-            values = [evaluate(outer_row) for evaluate in equal]
-            if None in values:
-                return
-            first = None if low is None else low(outer_row)
-            last = None if high is None else high(outer_row)
-            if (low is not None and first is None) or (high is not None and last is None):
-                return
-            if is_point:
-                row_key = keys.encode(tuple(values))
-                row = run.rows.get(layout, row_key)
-                if row is not None:
-                    yield row_key, row
-                return
-            start, stop = keys.range(values, first, last, low_inclusive=low_inclusive, high_inclusive=high_inclusive)
-            if index is None:
-                yield from run.rows.scan(layout, start, stop)
-            else:
-                yield from fetch(run.rows, layout, scan_index(run.rows, index, start, stop))
-
-        return produce
-
-    # ---------------------------------------------------------------- inner nodes
-
-    def filter(self, node: plan.Filter, outer: dict[int, int], width: int) -> Prepared:
+    def filter(self, node: plan.Filter, wanted: Wanted | None) -> Prepared:
+        conditions = conjuncts(node.condition)
+        plain = [condition for condition in conditions if not _is_semi_join(condition)]
+        joins = [condition for condition in conditions if _is_semi_join(condition)]
+        before, self._extra_cost = self._extra_cost, 0.0
         if isinstance(node.input, plan.Scan):
-            return self.scan(node.input, conjuncts(node.condition), outer, width)
-        below = self.node(node.input, outer, width)
-        over = {**outer, **{number: place + width for number, place in below.columns.items()}}
-        condition = self.expression(node.condition, over)
+            below = row_scans.scan(self, node.input, plain, None if joins else wanted)
+            below.cost += self._extra_cost * max(1.0, below.rows)
+        else:
+            below = self.filtered(self.node(node.input, None if joins else wanted), plain)
+        self._extra_cost = before
+        for condition in joins:
+            is_anti = isinstance(condition, plan.Call)
+            subquery: Any = condition.arguments[0] if isinstance(condition, plan.Call) else condition
+            joined = row_joins.semi_join(self, below, subquery, is_anti)
+            below = self.filtered(below, [condition]) if joined is None else joined
+        return below
 
-        def produce(run: Run, outer_row: Row) -> Iterator[Row]:
-            for row in below.produce(run, outer_row):
-                if condition(outer_row + row) is True:
-                    yield row
+    def filtered(self, below: Prepared, conditions: Sequence[plan.Expression]) -> Prepared:
+        if not conditions:
+            return below
+        before, self._extra_cost = self._extra_cost, 0.0
+        tests = [self.expression(condition) for condition in conditions]
+        cost = below.cost + below.rows * (ROW_COST * len(tests) + self._extra_cost)
+        self._extra_cost = before
+        rows = max(min(1.0, below.rows), below.rows * FILTER_FRACTION ** len(tests))
+        return Prepared(FilterRows(below.operator, tests), below.columns, rows, cost,
+                        Shown("Filter", {"Condition": conditions}, [below.shown]), below.order, below.fixed)
 
-        return Prepared(below.columns, produce, below.estimated_rows, below.is_ordered_by)
-
-    def project(self, node: plan.Project, outer: dict[int, int], width: int) -> Prepared:
-        below = self.node(node.input, outer, width)
-        columns = {item.column.id: place for place, item in enumerate(node.items)}
-        renamed = {item.expression.id: item.column.id for item in node.items
-                   if isinstance(item.expression, plan.Column)}
+    def project(self, node: plan.Project, wanted: Wanted | None) -> Prepared:
+        below = self.node(node.input, _under(node, wanted))
+        own = {column.id for column in below.columns}
+        before, self._extra_cost = self._extra_cost, 0.0
+        items: list[tuple[int, RowExpression]] = []
+        renamed: dict[int, int] = {}
+        places: dict[int, int] = {}
+        for item in node.items:
+            if isinstance(item.expression, plan.Column) and item.expression.id in own:
+                renamed.setdefault(item.expression.id, item.column.id)
+                places[item.column.id] = self.slots[item.expression.id]
+            else:
+                made = self.expression(item.expression)
+                places[item.column.id] = self.slots.get(item.column.id, -1)
+                if places[item.column.id] < 0 or item.column.id in own:
+                    places[item.column.id] = self.new_slot()
+                items.append((places[item.column.id], made))
+        self.slots |= places
+        cost = below.cost + below.rows * (ROW_COST * len(items) + self._extra_cost)
+        self._extra_cost = before
+        operator = ComputeRows(below.operator, items) if items else below.operator
         order = []
-        for number, descending in below.is_ordered_by:
+        for number, down, nulls in below.order:
             if number not in renamed:
                 break
-            order.append((renamed[number], descending))
-        if all(isinstance(item.expression, plan.Column) and item.expression.id in below.columns for item in node.items):
-            from phantomdb.core.tables.layout import picker
-            pick = picker([below.columns[item.expression.id] for item in node.items      # type: ignore[attr-defined]
-                           ])
+            order.append((renamed[number], down, nulls))
+        return Prepared(operator, tuple(item.column for item in node.items), below.rows, cost,
+                        Shown("Project", {"Items": [item.expression for item in node.items]}, [below.shown]),
+                        tuple(order), frozenset(renamed[number] for number in below.fixed if number in renamed))
 
-            def picked(run: Run, outer_row: Row) -> Iterable[Row]:
-                return map(pick, below.produce(run, outer_row))
+    # ---------------------------------------------------------------- order and limit
 
-            return Prepared(columns, picked, below.estimated_rows, tuple(order))
-        over = {**outer, **{number: place + width for number, place in below.columns.items()}}
-        items = [self.expression(item.expression, over) for item in node.items]
-
-        def produce(run: Run, outer_row: Row) -> Iterator[Row]:
-            for row in below.produce(run, outer_row):
-                whole = outer_row + row
-                yield tuple([item(whole) for item in items])
-
-        return Prepared(columns, produce, below.estimated_rows, tuple(order))
-
-    def join(self, node: plan.Join, outer: dict[int, int], width: int) -> Prepared:
-        """For each row of one side those of the other, fetched by key or index; the sides may change places."""
-        if node.kind not in (plan.JoinKind.INNER, plan.JoinKind.LEFT):
-            raise _NotForRows
-        sides = [(node.left, node.right)]
-        if node.kind is plan.JoinKind.INNER and not node.is_lateral:
-            sides.append((node.right, node.left))
-        for driving, fetched in sides:
-            kept = len(self.accesses)
-            try:
-                return self.joined(node, driving, fetched, outer, width)
-            except _NotForRows:
-                del self.accesses[kept:]
-        raise _NotForRows
-
-    def joined(self, node: plan.Join, driving: plan.Node, fetched: plan.Node, outer: dict[int, int], width: int
-               ) -> Prepared:
-        left = self.node(driving, outer, width)
-        over = {**outer, **{number: place + width for number, place in left.columns.items()}}
-        inner_width = width + len(left.columns)
-        right = self.node(_with_condition(fetched, node.condition), over, inner_width)
-        columns = {**left.columns, **{number: place + len(left.columns) for number, place in right.columns.items()}}
-        nothing = (None,) * len(right.columns)
-        keeps_left = node.kind is plan.JoinKind.LEFT
-
-        def produce(run: Run, outer_row: Row) -> Iterator[Row]:
-            for row in left.produce(run, outer_row):
-                is_alone = keeps_left
-                for other in right.produce(run, outer_row + row):
-                    is_alone = False
-                    yield row + other
-                if is_alone:
-                    yield row + nothing
-
-        return Prepared(columns, produce, left.estimated_rows * max(1.0, right.estimated_rows), left.is_ordered_by)
-
-    def sort(self, node: plan.Sort, outer: dict[int, int], width: int) -> Prepared:
-        below = self.node(node.input, outer, width)
-        wanted = tuple((key.expression.id, key.is_descending) for key in node.keys
-                       if isinstance(key.expression, plan.Column) and key.nulls_first == key.is_descending)
-        if len(wanted) == len(node.keys) and below.is_ordered_by[:len(wanted)] == wanted:
+    def sort(self, node: plan.Sort, row_count: float | None) -> Prepared:
+        keys = [(key.expression.id, key.is_descending, key.nulls_first) for key in node.keys
+                if isinstance(key.expression, plan.Column)]
+        wanted = Wanted(tuple(keys), row_count) if len(keys) == len(node.keys) else None
+        below = self.node(node.input, wanted)
+        if wanted is not None and order_match(below.order, wanted.order, list(below.fixed)) is False:
             return below
-        over = {**outer, **{number: place + width for number, place in below.columns.items()}}
-        keys = [(self.expression(key.expression, over), _placed(key), key.is_descending) for key in node.keys]
+        made = [(self.expression(key.expression),
+                 None if is_plain(key.expression.type) else sort_key(key.expression.type), key.is_descending,
+                 key.nulls_first) for key in node.keys]
+        operator = SortRows(below.operator, made, positions(self.slots, below.columns))
+        order = tuple(keys) if wanted is not None else ()
+        return Prepared(operator, below.columns, below.rows, below.cost + SORT_COST * below.rows,
+                        Shown("Sort", {"Sort Key": node.keys}, [below.shown]), order, below.fixed)
 
-        def produce(run: Run, outer_row: Row) -> list[Row]:
-            rows = list(below.produce(run, outer_row))
-            for evaluate, place, is_reverse in reversed(keys):
-                rows.sort(key=lambda row, e=evaluate, p=place: p(e(outer_row + row)),         # type: ignore[misc]
-                          reverse=is_reverse)
-            return rows
-
-        return Prepared(below.columns, produce, below.estimated_rows, wanted if len(wanted) == len(node.keys) else ())
-
-    def limit(self, node: plan.Limit, outer: dict[int, int], width: int) -> Prepared:
+    def limit(self, node: plan.Limit) -> Prepared:
         if node.with_ties:
-            raise _NotForRows
-        below = self.node(node.input, outer, width)
-        count = None if node.count is None else self.expression(node.count, {})
-        offset = None if node.offset is None else self.expression(node.offset, {})
+            raise NotForRows
+        known = _known_count(node.count)
+        skipped = 0.0 if node.offset is None else _known_count(node.offset)
+        most = None if known is None or skipped is None else known + skipped
+        if isinstance(node.input, plan.Sort):
+            below = self.sort(node.input, most)
+        else:
+            below = self.node(node.input, Wanted((), most))
+        count = None if node.count is None else self.expression(node.count)
+        offset = None if node.offset is None else self.expression(node.offset)
+        details: dict[str, Any] = {} if node.count is None else {"Count": [node.count]}
+        details |= {} if node.offset is None else {"Offset": [node.offset]}
+        rows = below.rows if most is None else min(below.rows, most)
+        return Prepared(LimitRows(below.operator, count, offset, _number), below.columns, rows, below.cost,
+                        Shown("Limit", details, [below.shown]), below.order, below.fixed)
 
-        def produce(run: Run, outer_row: Row) -> Iterator[Row]:
-            first = _count(offset, "OFFSET") or 0
-            most = _count(count, "LIMIT")
-            return islice(below.produce(run, outer_row), first, None if most is None else first + most)
+    # ---------------------------------------------------------------- duplicates, several inputs
 
-        known = node.count.value if isinstance(node.count, plan.Literal) else None
-        rows = below.estimated_rows if not isinstance(known, int) else min(below.estimated_rows, float(known))
-        return Prepared(below.columns, produce, rows, below.is_ordered_by)
+    def distinct(self, node: plan.Distinct) -> Prepared:
+        below = self.node(plan.Sort(node.input, node.order_by) if node.order_by else node.input)
+        on: Sequence[plan.Expression] = node.columns if node.on is None else node.on
+        keys = [(self.expression(item), None if is_plain(item.type) else sort_key(item.type)) for item in on]
+        details: dict[str, Any] = {} if node.on is None else {"On": on}
+        columns = node.columns if node.on is None else below.columns
+        return Prepared(DistinctRows(below.operator, keys), columns, below.rows, below.cost + below.rows * SORT_COST,
+                        Shown("Distinct", details, [below.shown]), below.order, below.fixed)
+
+    def union(self, node: plan.SetOperation) -> Prepared:
+        if node.kind is not plan.SetKind.UNION:
+            raise NotForRows
+        sides = [self.node(node.left), self.node(node.right)]
+        sources = [[self.slots[column.id] for column in columns] for columns in (node.left_columns, node.right_columns)]
+        base = self.block(node.columns)
+        rows, cost = sum(side.rows for side in sides), sum(side.cost for side in sides)
+        operator: Any = AppendRows([side.operator for side in sides], sources, range(base, base + len(node.columns)))
+        if not node.is_all:
+            operator = DistinctRows(operator, [(self.expression(column),
+                                                None if is_plain(column.type) else sort_key(column.type))
+                                               for column in node.columns])
+            cost += rows * SORT_COST
+        return Prepared(operator, node.columns, rows, cost + rows * ROW_COST,
+                        Shown(f"Union{' All' if node.is_all else ''}", {}, [side.shown for side in sides]))
+
+    def common(self, node: plan.With) -> Prepared:
+        """WITH, where each table is read once at most: it stands where it is read."""
+        for table in node.tables:
+            readers = sum(1 for part in walk((node.input, *(other.plan for other in node.tables)))
+                          if isinstance(part, plan.CommonScan) and part.table == table.id)
+            if table.recursive is not None or readers > 1 or (readers and is_volatile_plan(table.plan)):
+                raise NotForRows
+            self._common[table.id] = table
+        return self.node(node.input)
+
+    def common_scan(self, node: plan.CommonScan) -> Prepared:
+        table = self._common.get(node.table)
+        if table is None:
+            raise NotForRows
+        items = tuple(plan.Item(column, output) for column, output in zip(node.columns, table.outputs, strict=True))
+        made = self.project(plan.Project(table.plan, items), None)
+        made.shown.name = f"Common Table Scan on w{node.table}"
+        return made
 
 
-def _placed(key: plan.SortKey) -> Callable[[Any], Any]:
-    """What a value of ORDER BY is sorted by, NULLs put where they belong; a descending sort is reversed as a whole."""
-    of_value = sort_key(key.expression.type)
-    null_is_less = key.nulls_first is not key.is_descending
-    null, flag = ((0,), 1) if null_is_less else ((1,), 0)
-    return lambda value: null if value is None else (flag, of_value(value))
+# -------------------------------------------------------------------- parts
+
+def is_volatile_plan(node: plan.Node) -> bool:
+    return any(isinstance(part, plan.Call) and is_volatile(part) for part in walk(node))
 
 
-def _count(evaluate: Evaluator | None, clause: str) -> int | None:
-    value = None if evaluate is None else evaluate(())
+def _is_semi_join(condition: plan.Expression) -> bool:
+    """[NOT] EXISTS, or IN with a subquery."""
+    if isinstance(condition, plan.Call) and condition.name == "not":
+        inner = condition.arguments[0]
+        return isinstance(inner, plan.Subquery) and inner.kind is plan.SubqueryKind.EXISTS
+    return isinstance(condition, plan.Subquery) and (
+        condition.kind is plan.SubqueryKind.EXISTS
+        or (condition.kind is plan.SubqueryKind.ANY and condition.operator == "="))
+
+
+def _under(node: plan.Project, wanted: Wanted | None) -> Wanted | None:
+    """What is wanted, in the columns below a projection."""
+    if wanted is None:
+        return None
+    meanings = {item.column.id: item.expression.id for item in node.items if isinstance(item.expression, plan.Column)}
+    if any(number not in meanings for number, _, _ in wanted.order):
+        return None
+    return Wanted(tuple((meanings[number], down, first) for number, down, first in wanted.order), wanted.row_count)
+
+
+def _known_count(expression: plan.Expression | None) -> float | None:
+    """Of LIMIT: a parameter is taken for a small number."""
+    match expression:
+        case plan.Literal(value=int() as value) | plan.Cast(argument=plan.Literal(value=int() as value)):
+            return float(value)
+        case plan.Parameter() | plan.Cast(argument=plan.Parameter()):
+            return 100.0
+    return None
+
+
+def _number(value: Any, is_count: bool) -> int | None:
     if value is None:
         return None
     if value < 0:
-        raise InvalidParameterValue(f"{clause} must not be negative")
-    return int(value)
-
-
-def _with_condition(node: plan.Node, condition: plan.Expression | None) -> plan.Node:
-    """The fetched side with the join's condition where it can serve an access."""
-    if condition is None or condition == plan.TRUE:
-        return node
-    if isinstance(node, plan.Filter):
-        return plan.Filter(node.input, plan.Call(condition.type, "and", (*conjuncts(condition),
-                                                                         *conjuncts(node.condition))))
-    return plan.Filter(node, condition)
-
-
-def _scanned(node: plan.Scan, layout: TableLayout) -> tuple[dict[int, int], Callable[[bytes, Row], Row]]:
-    """Where the scan's columns stand in its rows, and what makes such a row of a stored one."""
-    columns = {item.column.id: place for place, item in enumerate(node.columns)}
-    places = []
-    for item in node.columns:
-        if item.source == plan.DOCUMENT:
-            raise _NotForRows
-        places.append(-1 if item.source == plan.ROW_KEY else layout.positions[item.source])
-    if -1 not in places:
-        from phantomdb.core.tables.layout import picker
-        pick = picker(places)
-        return columns, lambda row_key, row: pick(row)
-    return columns, lambda row_key, row: tuple([row_key if place < 0 else row[place] for place in places])
-
-
-def _key_order(table: Table, access: Access, node: plan.Scan) -> tuple[tuple[int, bool], ...]:
-    """The order in which a range comes: by the key's columns after the equal ones. Only of NOT NULL columns, whose
-    place among NULLs does not matter."""
-    numbers = {item.source: item.column.id for item in node.columns}
-    parts = [(number, False) for number in table.primary_key] if access.index is None else \
-        [(part.column or 0, part.is_descending) for part in access.index.columns if not part.path]
-    order = []
-    for source, descending in parts[len(access.equal):]:
-        if source not in numbers or (table.column_by_id(source).is_nullable and source not in table.primary_key):
-            break
-        order.append((numbers[source], descending))
-    return tuple(order)
-
-
-def _walk(expression: plan.Expression) -> Iterator[Any]:
-    from phantomdb.core.query.rewrite import walk
-    return walk(expression)
+        raise InvalidParameterValue(f"{'LIMIT' if is_count else 'OFFSET'} must not be negative")
+    return min(int(value), 1 << 62)
 
 

@@ -11,31 +11,37 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from phantomdb.core.catalog.catalog import Catalog
 from phantomdb.core.catalog.work import BuildIndex, Change
 from phantomdb.core.errors import RetryableConflict
 from phantomdb.core.query import context as statement_context
 from phantomdb.core.query import plan
+from phantomdb.core.query.cancellation import Cancellation
 from phantomdb.core.query.errors import (
     InvalidSavepoint, InvalidTransactionState, ReadOnlyTransaction, TransactionAborted,
 )
 from phantomdb.core.query.execution import Executor
-from phantomdb.core.query.result import Result
+from phantomdb.core.query.result import Result, RowStream
 from phantomdb.core.tables import work as row_work
-from phantomdb.core.tables.rows import RowTransaction
-from phantomdb.core.transactions import FIRST_PAUSE_S, LONGEST_PAUSE_S, Isolation, Transaction
+from phantomdb.core.tables.layout import id_range
+from phantomdb.core.tables.rows import RowTransaction, cover_validated
+from phantomdb.core.transactions import FIRST_PAUSE_S, LOCK_TIMEOUT_S, LONGEST_PAUSE_S, Isolation, Transaction
 
 if TYPE_CHECKING:
     from phantomdb.core.database import Database
     from phantomdb.core.query.engine import QueryEngine
-    from phantomdb.core.query.vector import Cancellation
 
 T = TypeVar("T")
+ExecutorName = Literal["row", "vector"]
 RETRY_TIMEOUT_S = 10.0                   # of a statement in a transaction of its own
+
+
+class StalePlan(Exception):
+    """The catalog has changed since the statement was bound: it is to be bound again. Nothing has happened."""
 
 
 class _Settings(NamedTuple):
@@ -45,6 +51,8 @@ class _Settings(NamedTuple):
     search_path: tuple[str, ...]
     statement_timeout_s: float | None
     default_isolation: Isolation
+    lock_timeout_s: float
+    only_executor: ExecutorName | None
 
 
 class Session:
@@ -54,13 +62,16 @@ class Session:
         self._database = database                            # keeps it open
         self.engine: QueryEngine = database.queries
         self.name, self.user = name, user
+        self.configuration: statement_context.Configuration | None = None        # the frontend sets it
         self.settings: dict[str, str] = {}
         self.search_path: tuple[str, ...] = ("public",)
         self.statement_timeout_s: float | None = None
         self.default_isolation: Isolation = "serializable"
+        self.lock_timeout_s = LOCK_TIMEOUT_S                 # that FOR UPDATE and LOCK TABLE wait
+        self.only_executor: ExecutorName | None = None       # None: whichever fits
         self.is_read_only = False
         self.executor = Executor(self)
-        self.cancellation: Cancellation | None = None        # of the last query of the vector executor
+        self.cancellation: Cancellation | None = None        # of the statement that runs
         self._transaction: Transaction | None = None
         self._owns_transaction = True
         self.rows: RowTransaction | None = None               # of the open transaction
@@ -101,6 +112,10 @@ class Session:
     def isolation(self) -> Isolation:
         """Of the open transaction, or of those to come."""
         return self.default_isolation if self._transaction is None else self._transaction.isolation
+
+    def probe(self) -> Transaction:
+        """A transaction of its own, to look at what others have committed by now; to be rolled back."""
+        return self._database.transaction(isolation="snapshot")
 
     def join(self, transaction: Transaction) -> None:
         """Uses an open transaction of the program: it is committed by whoever made it."""
@@ -224,12 +239,14 @@ class Session:
             self._set_state(now)
 
     def _state(self) -> _Settings:
-        return _Settings(dict(self.settings), self.search_path, self.statement_timeout_s, self.default_isolation)
+        return _Settings(dict(self.settings), self.search_path, self.statement_timeout_s, self.default_isolation,
+                         self.lock_timeout_s, self.only_executor)
 
     def _set_state(self, state: _Settings) -> None:
         self.settings = dict(state.values)
         self.search_path, self.statement_timeout_s = state.search_path, state.statement_timeout_s
-        self.default_isolation = state.default_isolation
+        self.default_isolation, self.only_executor = state.default_isolation, state.only_executor
+        self.lock_timeout_s = state.lock_timeout_s
 
     # ---------------------------------------------------------------- statements
 
@@ -238,7 +255,7 @@ class Session:
         """What the next statement sees."""
         if self.rows is not None:
             return self.rows.catalog
-        transaction = self._database.transaction(isolation="snapshot")
+        transaction = self.probe()
         try:
             return self.engine.tables.catalogs.at(transaction)
         finally:
@@ -257,9 +274,13 @@ class Session:
 
     def run(self, function: Callable[[RowTransaction], T], *, writes: bool = True) -> T:
         """Calls `function` with the rows of the open transaction, or of one made for it, which is then committed."""
-        if self._transaction is not None:
-            return self._run_inside(function, writes)
-        return self._run_alone(function, writes)
+        before, self.cancellation = self.cancellation, Cancellation(self.statement_timeout_s)
+        try:
+            if self._transaction is not None:
+                return self._run_inside(function, writes)
+            return self._run_alone(function, writes)
+        finally:
+            self.cancellation = before
 
     def _run_inside(self, function: Callable[[RowTransaction], T], writes: bool) -> T:
         transaction, rows = self._require()
@@ -311,31 +332,63 @@ class Session:
         """now(), current_user and the like, for the time of a statement."""
         made = statement_context.StatementContext(
             now=rows.now, timezone=self.settings.get("timezone", "UTC"), user=self.user, database=self.name,
-            search_path=self.search_path, settings=self.settings, sequences=SessionSequences(self, rows),
-            catalog=rows.catalog)
+            search_path=self.search_path, configuration=self.configuration, sequences=SessionSequences(self, rows),
+            catalog=rows.catalog, cancellation=self.cancellation)
         with statement_context.use(made):
             yield
 
-    def execute(self, statement: plan.Statement, parameters: Sequence[Any] = (), tag: str = "") -> Result:
-        """Runs a bound statement."""
+    def execute(self, statement: plan.Statement, parameters: Sequence[Any] = (), tag: str = "",
+                used: Iterable[int] = (), version: int | None = None) -> Result:
+        """Runs a bound statement. `used`: the relations it names; unless it only reads, in a transaction of its own,
+        the commit is refused when the definition of one has changed. StalePlan: the catalog is not that of `version`.
+        """
         writes = not isinstance(statement, plan.Query)
-        return self.run(lambda rows: self.executor.execute(statement, rows, parameters, tag), writes=writes)
 
-    def execute_many(self, statement: plan.Change, parameters: Sequence[Sequence[Any]]) -> int:
-        """Runs a bound change for each row of parameters, all or none; how many rows it changed."""
-        return self.run(lambda rows: self.executor.execute_many(statement, rows, parameters))
+        def work(rows: RowTransaction) -> Result:
+            _require_version(rows, version)
+            result = self.executor.execute(statement, rows, parameters, tag)
+            if writes or self.in_transaction:                # afterwards: FOR UPDATE must be the first to read
+                for relation in used:
+                    rows.fence(relation)
+            return result
+
+        return self.run(work, writes=writes)
+
+    def stream(self, query: plan.Query, parameters: Sequence[Any], use: Callable[[RowStream], T],
+               version: int | None = None) -> T:
+        """Calls `use` with the rows of a bound query while its transaction is open. They are computed as `use` asks for
+        them, so there may be more than memory holds. StalePlan as of execute()."""
+        def work(rows: RowTransaction) -> T:
+            _require_version(rows, version)
+            return self.executor.stream(query, rows, parameters, use)
+
+        return self.run(work, writes=False)
+
+    def execute_many(self, statement: plan.Change, parameters: Sequence[Sequence[Any]], version: int | None = None
+                     ) -> int:
+        """Runs a bound change for each row of parameters, all or none; how many rows it changed. StalePlan as of
+        execute()."""
+        def work(rows: RowTransaction) -> int:
+            _require_version(rows, version)
+            return self.executor.execute_many(statement, rows, parameters)
+
+        return self.run(work)
 
     def interrupt(self) -> None:
-        """From another thread: the query that runs, if it is one for the vector executor, ends with
-        StatementCancelled."""
+        """From any thread: the statement that runs ends with StatementCancelled at the next occasion. One that is plain
+        enough to be a single read or write (fast.py) runs to its end."""
         if (running := self.cancellation) is not None:
             running.cancel()
 
     # ---------------------------------------------------------------- definitions
 
     def define(self, rows: RowTransaction, apply: Callable[[Catalog], Change]) -> Change:
-        """Changes the catalog inside the transaction of `rows` and does the work on rows that follows from it."""
+        """Changes the catalog inside the transaction of `rows` and does the work on rows that follows from it. What it
+        reads for that is validated at any isolation."""
         change = apply(rows.catalog)
+        if rows.transaction.isolation == "snapshot":
+            for table in {item.table for item in change.work if hasattr(item, "table")}:
+                cover_validated(rows.space, *id_range(table))
         change, later = row_work.put_off_builds(rows, change)
         self._set_catalog(rows, change.catalog)
         after = row_work.execute(rows, change.work)
@@ -355,12 +408,17 @@ class Session:
     def build(self, builds: Sequence[BuildIndex]) -> None:
         """Completes indexes whose definition is committed."""
         for item in builds:
-            row_work.build_index(self.engine.tables, item.table, item.index)
+            self.engine.upkeep.build(item)
 
     def close(self) -> None:
         """Rolls back what is open."""
         if self._transaction is not None and self._owns_transaction:
             self.rollback()
+
+
+def _require_version(rows: RowTransaction, version: int | None) -> None:
+    if version is not None and rows.catalog.version != version:
+        raise StalePlan
 
 
 class SessionSequences:

@@ -33,6 +33,7 @@ from phantomdb.core.query.errors import ProgramLimitExceeded
 from phantomdb.core.query.evaluate import EvaluationContext, Evaluator, compile_expression
 from phantomdb.core.query.plan import ROW_KEY
 from phantomdb.core.query.rewrite import columns_of
+from phantomdb.core.tables.expiry import Expiry
 from phantomdb.core.values import JSON_NULL, MAX_DECIMAL_PRECISION, Interval, Kind, Type, Value
 
 ROWS_PREFIX = 0x74                   # `t`
@@ -226,6 +227,7 @@ class _IndexPart:
     def __init__(self, part: IndexColumn, table: Table, positions: dict[int, int], is_multi_key: bool) -> None:
         self.position: int | None = None
         self.is_array = False
+        self.evaluate: Callable[[Any], Any]
         if part.expression is not None:
             bound = part.expression.bound
             self.type = bound.type
@@ -448,43 +450,6 @@ def takes_values(type_: Type) -> bool:
 
 def _with_null(pick: Callable[[Sequence[Any]], tuple[Any, ...]]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
     return lambda row: pick((*row, None))
-
-
-class Expiry:
-    """When rows are gone: the TTL indexes of one table. From that moment on nobody sees the row; a sweeper may remove
-    it later. A row goes at the earliest moment that any of the indexes names."""
-
-    __slots__ = ("_rules",)
-
-    def __init__(self, rules: Sequence[tuple[IndexLayout, datetime.timedelta]]) -> None:
-        self._rules = tuple(rules)
-
-    @classmethod
-    def of(cls, indexes: Iterable[IndexLayout]) -> Expiry | None:
-        """None when rows of the table do not expire."""
-        rules = [(layout, datetime.timedelta(seconds=layout.index.ttl_s)) for layout in indexes
-                 if layout.index.ttl_s is not None and layout.index.state is IndexState.PUBLIC]
-        return cls(rules) if rules else None
-
-    def is_alive(self, row: Sequence[Value], now: datetime.datetime) -> bool:
-        """Whether the row is still there at `now` (with a zone). A row without a moment stays; an array of moments
-        counts by its earliest."""
-        for layout, span in self._rules:
-            value = layout.first_value(row)
-            moments = [_moment(item) for item in value] if isinstance(value, list) else [_moment(value)]
-            found = [moment for moment in moments if moment is not None]
-            if found and now - min(found) >= span and layout.covers(row):
-                return False
-        return True
-
-
-def _moment(value: Any) -> datetime.datetime | None:
-    """Dates begin at midnight, moments without a zone are UTC; anything else is none."""
-    if isinstance(value, datetime.datetime):
-        return value if value.tzinfo is not None else value.replace(tzinfo=datetime.UTC)
-    if isinstance(value, datetime.date):
-        return datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.UTC)
-    return None
 
 
 class LayoutCache:

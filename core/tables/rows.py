@@ -46,18 +46,23 @@ def cover_validated(keys: TransactionKeySpace, start: bytes, stop: bytes) -> Non
     keys.cover(start, stop, True)
 
 
+def utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
 class TableStore:
     """What all transactions of a database share of its tables. All threads may use it."""
 
-    def __init__(self, store: LocalStore) -> None:
+    def __init__(self, store: LocalStore, clock: Callable[[], datetime.datetime] = utc_now) -> None:
         self.store = store
+        self.clock = clock                                   # the moment with a zone, by which rows expire
         self.sequences = SequenceStore(store)
         self.catalogs = CatalogCache(store, self.sequences.new_id)
         self.layouts = LayoutCache()
 
     def rows(self, transaction: Transaction) -> RowTransaction:
         """The rows as the transaction sees them, with the catalog it sees."""
-        return RowTransaction(transaction, self.catalogs.at(transaction), self.layouts, self.sequences)
+        return RowTransaction(transaction, self.catalogs.at(transaction), self.layouts, self.sequences, self.clock)
 
 
 class RowTransaction:
@@ -66,15 +71,16 @@ class RowTransaction:
     `catalog`: what the transaction sees; set it anew when the transaction changes it.
     """
 
-    __slots__ = ("_fenced", "_now", "_pending", "catalog", "catalog_space", "layouts", "sequences", "space",
+    __slots__ = ("_clock", "_fenced", "_now", "_pending", "catalog", "catalog_space", "layouts", "sequences", "space",
                  "transaction")
 
     def __init__(self, transaction: Transaction, catalog: Catalog, layouts: LayoutCache,
-                 sequences: SequenceStore) -> None:
+                 sequences: SequenceStore, clock: Callable[[], datetime.datetime] = utc_now) -> None:
         self.transaction, self.catalog, self.layouts, self.sequences = transaction, catalog, layouts, sequences
         self.space = TransactionKeySpace(transaction.core, ROWS_PREFIX)
         self.catalog_space = TransactionKeySpace(transaction.core, CATALOG_PREFIX)
         self._fenced: set[int] = set()
+        self._clock = clock
         self._now: datetime.datetime | None = None
         self._pending: PendingChecks | None = None
 
@@ -82,7 +88,7 @@ class RowTransaction:
     def now(self) -> datetime.datetime:
         """The moment by which rows expire: one for the whole transaction."""
         if self._now is None:
-            self._now = datetime.datetime.now(datetime.UTC)
+            self._now = self._clock()
         return self._now
 
     @property

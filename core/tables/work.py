@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from phantomdb.core.catalog import constraints as catalog_constraints
 from phantomdb.core.catalog.catalog import Catalog
-from phantomdb.core.catalog.keys import CATALOG_PREFIX
+from phantomdb.core.catalog.keys import CATALOG_PREFIX, statistics_key
 from phantomdb.core.catalog.objects import IndexState, Table
 from phantomdb.core.catalog.work import (
     BuildIndex,
@@ -27,11 +27,13 @@ from phantomdb.core.catalog.work import (
     RebindView,
     RewriteRows,
     RowWork,
+    ConvertColumn,
     ValidateCheck,
     ValidateForeignKey,
     ValidateNotNull,
 )
 from phantomdb.core.query.errors import UniqueViolation
+from phantomdb.core.query.evaluate import EvaluationContext, compile_expression
 from phantomdb.core.tables import violations
 from phantomdb.core.tables.constraints import Outgoing
 from phantomdb.core.tables.layout import IndexLayout, TableLayout, id_prefix, id_range
@@ -69,6 +71,8 @@ def execute(rows: RowTransaction, work: Iterable[RowWork]) -> Catalog:
                 _fill(rows, item)
             case RewriteRows():
                 _rewrite(rows, item)
+            case ConvertColumn():
+                _convert(rows, item)
             case ValidateNotNull() | ValidateCheck() | ValidateForeignKey():
                 _validate(rows, item)
             case RebindView():
@@ -136,6 +140,24 @@ def _rewrite(rows: RowTransaction, item: RewriteRows) -> None:
     statement.finish()
 
 
+def _convert(rows: RowTransaction, item: ConvertColumn) -> None:
+    """One row at a time; what is written takes the transaction's own memory and must fit it."""
+    statement = RowStatement(rows)
+    before, writer = TableLayout(item.before), statement.writer(item.after.id)
+    evaluate = compile_expression(item.conversion.bound, before.positions, EvaluationContext())
+    position, is_alive = before.positions[item.column], rows.life_test(before)
+    found = rows.space.scan(*before.range(), False)          # of the rows before they are removed
+    rows.delete_ranges([before.range(), *(id_range(index.id) for index in item.before.indexes)])
+    rows.catalog_space.delete(statistics_key(item.after.id))
+    for key, record in found:
+        row = before.decode(key, record)
+        if is_alive is None or is_alive(row):
+            values: list[object] = list(row)
+            values[position] = evaluate(row)
+            writer.insert(values)
+    statement.finish()
+
+
 def _validate(rows: RowTransaction, item: ValidateNotNull | ValidateCheck | ValidateForeignKey) -> None:
     layout = rows.layout(item.table)
     table = layout.table
@@ -164,26 +186,32 @@ def unfinished_builds(catalog: Catalog) -> list[BuildIndex]:
             for index in item.indexes if index.state is IndexState.WRITE_ONLY]
 
 
-def build_index(tables: TableStore, table: int, index: int, progress: Callable[[int], None] | None = None) -> None:
+def build_index(tables: TableStore, table: int, index: int, progress: Callable[[int], None] | None = None,
+                check: Callable[[], None] = lambda: None) -> None:
     """Completes a WRITE_ONLY index whose definition is committed, and makes it public, while others write. Stopped at
     any time, it goes on from there when called again. `progress(rows)`: after each batch, how many it has added since
-    the call. Nothing happens when the index is gone or complete.
+    the call. `check`: before each transaction; may raise to stop. Nothing happens when the index is gone or complete.
 
     UniqueViolation: two rows have one key; the index is dropped. RetryableConflict: no batch came through for
     STEP_TIMEOUT_S.
     """
     total = 0
+
+    def batch(transaction: Transaction) -> int:
+        check()
+        return _batch(tables, transaction, table, index)
+
     try:
         count = BATCH_ROWS
         while count == BATCH_ROWS:                           # fewer: the end; rows that come later have their entries
-            count = _run(tables, lambda transaction: _batch(tables, transaction, table, index), "snapshot")
+            count = run_step(tables, batch, "snapshot")
             total += count
             if progress is not None and count:
                 progress(total)
     except UniqueViolation:
-        _run(tables, lambda transaction: _drop(tables, transaction, table, index), "serializable")
+        run_step(tables, lambda transaction: _drop(tables, transaction, table, index), "serializable")
         raise
-    _run(tables, lambda transaction: _publish(tables, transaction, table, index), "serializable")
+    run_step(tables, lambda transaction: _publish(tables, transaction, table, index), "serializable")
 
 
 def _batch(tables: TableStore, transaction: Transaction, table: int, index: int) -> int:
@@ -237,6 +265,8 @@ def _progress_key(index: int) -> bytes:
     return PROGRESS + id_prefix(index)
 
 
-def _run(tables: TableStore, function: Callable[[Transaction], T], isolation: Isolation) -> T:
+def run_step(tables: TableStore, function: Callable[[Transaction], T], isolation: Isolation) -> T:
+    """Calls `function` in a transaction of its own until it commits. RetryableConflict: it did not, for
+    STEP_TIMEOUT_S."""
     return run(lambda age: Transaction(tables.store, CATALOG_PREFIX, isolation, age), function,
                timeout_s=STEP_TIMEOUT_S)

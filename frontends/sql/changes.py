@@ -260,13 +260,14 @@ class ChangeBinder:
         """(a, b) = (1, 2) and a = 1 as pairs."""
         if type(node.this).__name__ not in ("Tuple", "Paren"):
             return [(node.this, node.expression)]
-        targets = binder._row(node.this) or [node.this.this]
-        values = binder._row(node.expression)
+        targets = binder.rows.parts(node.this) or [node.this.this]
+        values = binder.rows.parts(node.expression)
         if values is None and type(node.expression).__name__ in ("Paren",) and len(targets) == 1:
             values = [node.expression.this]
+        if values is None and type(node.expression).__name__ in ("Subquery", "Select"):
+            values = binder.rows.of_subquery(node.expression, len(targets))
         if values is None:
-            raise FeatureNotSupported("(a, b) = (SELECT ...); use a subquery for each column, or UPDATE ... FROM",
-                                      position=position_of(node))
+            raise SyntaxFailure("a row or a subquery is expected behind (a, b) =", position=position_of(node))
         if len(values) != len(targets):
             raise SyntaxFailure("number of columns does not match number of values", position=position_of(node))
         return list(zip(targets, values, strict=True))
@@ -328,11 +329,11 @@ class ChangeBinder:
         raise SyntaxFailure("this action is not allowed in this WHEN", position=position_of(node))
 
     def _merge_insert(self, node: Any, table: Table, binder: ExpressionBinder) -> tuple[plan.Assignment, ...]:
-        columns = [self._column(table, item) for item in (binder._row(node.this) or [])] if node.this is not None \
-            and type(node.this).__name__ == "Tuple" else list(table.columns)
-        values = (binder._row(node.expression) or [node.expression]) if node.expression is not None else []
+        is_named = type(node.this).__name__ == "Tuple"
+        columns = [self._column(table, item) for item in node.this.expressions] if is_named else list(table.columns)
+        values = (binder.rows.parts(node.expression) or [node.expression]) if node.expression is not None else []
         if values:
-            self._require_count(len(values), columns, type(node.this).__name__ == "Tuple", node)
+            self._require_count(len(values), columns, is_named, node)
         made = []
         for column, value in zip(columns, values, strict=False):
             if not _says_default(value):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from phantomdb.core.catalog.objects import Table
     from phantomdb.frontends.sql.frontend import Parameters, SqlSession
 
-_KINDS = {"TEXT": "text", "CSV": "csv", "JSONL": "jsonl", "NDJSON": "jsonl", "JSON": "jsonl", "PARQUET": "parquet"}
+_KINDS = {"TEXT": "text", "CSV": "csv", "JSONL": "jsonl", "NDJSON": "jsonl", "JSON": "jsonl", "PARQUET": "parquet",
+          "ARROW": "arrow"}
 _UNSUPPORTED = ("FORCE_QUOTE", "FORCE_NOT_NULL", "FORCE_NULL", "FREEZE", "OIDS", "ON_ERROR", "DEFAULT", "LOG_VERBOSITY",
                 "FORCE QUOTE", "FORCE NOT", "FORCE NULL", "BINARY", "REJECT_LIMIT")
 
@@ -61,10 +62,7 @@ def run(sql: SqlSession, reader: Reader, parameters: Parameters) -> Result:
         parameters = ()
     else:
         source = Statement(query.text, _words(query.tokens[0].text), list(query.tokens), query.position - 1)
-    result = sql.run(source, parameters)
-    if not result.has_rows:
-        raise FeatureNotSupported("COPY of a statement without RETURNING")
-    count = export(result, path, form)
+    count = sql.stream(source, lambda rows: export(rows, path, form), parameters)
     return Result(tag="COPY", row_count=count)
 
 
@@ -132,7 +130,7 @@ def _option(reader: Reader, found: dict[str, str]) -> None:
 def _older_option(reader: Reader, found: dict[str, str]) -> None:
     position = reader.position
     reader.refuse(*_UNSUPPORTED)
-    if kind := reader.accept_any("CSV", "PARQUET", "JSONL"):
+    if kind := reader.accept_any("CSV", "PARQUET", "JSONL", "ARROW"):
         _put(found, "FORMAT", kind, position)
     elif reader.accept("HEADER"):
         _put(found, "HEADER", "", position)
@@ -154,7 +152,7 @@ def _made(reader: Reader, found: dict[str, str]) -> FileFormat:
     kind = _KINDS.get(found.get("FORMAT", "text").upper())
     if kind is None:
         raise InvalidParameterValue(f'COPY format "{found["FORMAT"]}" not recognized')
-    if kind in ("jsonl", "parquet") and found.keys() - {"FORMAT"}:
+    if kind in ("jsonl", "parquet", "arrow") and found.keys() - {"FORMAT"}:
         raise InvalidParameterValue(f"COPY {next(iter(found.keys() - {'FORMAT'}))} goes with the formats text and csv")
     is_csv = kind == "csv"
     if not is_csv and found.keys() & {"QUOTE", "ESCAPE"}:

@@ -22,10 +22,11 @@ from phantomdb.frontends.sql.definitions_columns import (
 from phantomdb.frontends.sql.definitions_sequences import SequenceOptions, sequence_options
 from phantomdb.frontends.sql.definitions_steps import ChangeCatalog, Restart, Work
 from phantomdb.frontends.sql.definitions_tables import read_validator
+from phantomdb.frontends.sql.definitions_types import change_type, read_type
 from phantomdb.frontends.sql.names import Relation
 from phantomdb.frontends.sql.reader import QualifiedName
 
-_DROP, _ADD_COLUMN, _COLUMN, _KEY, _CONSTRAINT, _OTHER = range(6)
+_DROP, _TYPE, _ADD_COLUMN, _COLUMN, _KEY, _CONSTRAINT, _OTHER = range(7)
 _Apply = Callable[[Catalog], Change]
 _Ranked = tuple[int, _Apply]
 
@@ -202,8 +203,9 @@ def _read_alter_column(work: Work, table: int) -> _Ranked:
             return Change(alteration.set_default(catalog, table, name, bound))
 
         return _CONSTRAINT, apply
-    if reader.word() == "TYPE" or (reader.word(), reader.word(1), reader.word(2)) == ("SET", "DATA", "TYPE"):
-        raise reader.unsupported("changing the type of a column (add another, fill it with UPDATE, drop this one)")
+    if reader.accept("TYPE") or reader.accept("SET", "DATA", "TYPE"):
+        text = read_type(work, name)
+        return _TYPE, lambda catalog: change_type(work, catalog, table, text)
     reader.refuse("ADD GENERATED", "DROP IDENTITY", "DROP EXPRESSION", "SET GENERATED", "SET STATISTICS", "SET STORAGE",
                   "SET COMPRESSION", "RESTART", "SET (", "RESET (")
     raise reader.failure()

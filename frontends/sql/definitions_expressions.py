@@ -30,6 +30,7 @@ DEFAULT = Clause("DEFAULT expressions", subqueries=False)
 CHECK = Clause("check constraints", subqueries=False)
 GENERATED = Clause("column generation expressions", subqueries=False)
 INDEX = Clause("index expressions", subqueries=False)
+USING = Clause("USING of ALTER COLUMN TYPE", subqueries=False)
 PREDICATE = Clause("index predicates", subqueries=False)
 _IMMUTABLE = {GENERATED: "generation expression is not immutable",
               INDEX: "functions in index expression must be marked IMMUTABLE",
@@ -84,6 +85,13 @@ def indexed(queries: QueryBinder, part: Part, columns: Columns) -> StoredExpress
     """What an index is over. FeatureNotSupported, InvalidDefinition."""
     bound = queries.builder.settle(_bound(queries, part, columns, INDEX))
     _check(bound, part, INDEX)
+    return StoredExpression(part.text, bound)
+
+
+def converted(queries: QueryBinder, part: Part, columns: Columns) -> StoredExpression:
+    """USING of ALTER COLUMN TYPE. FeatureNotSupported, and all that binding raises."""
+    bound = queries.builder.settle(_bound(queries, part, columns, USING))
+    _check(bound, part, USING)
     return StoredExpression(part.text, bound)
 
 

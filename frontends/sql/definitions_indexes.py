@@ -1,7 +1,7 @@
 """CREATE INDEX.
 
     CREATE [UNIQUE] INDEX [CONCURRENTLY] [[IF NOT EXISTS] name] ON table [USING btree] (part, ...)
-        [NULLS [NOT] DISTINCT] [WITH (option, ...)] [WHERE condition]
+        [INCLUDE (column, ...)] [NULLS [NOT] DISTINCT] [WITH (option, ...)] [WHERE condition]
 
     part     column   (expression)   function(...)   column.field   [COLLATE "C"] [ASC | DESC] [NULLS FIRST | LAST]
     option   ttl_s = 3600    a row is gone that many seconds after the moment in the column
@@ -9,7 +9,8 @@
 
 A field is reached by dots: in a JSON column behind its name, in a collection by itself. It is looked for in each object
 of an array on the way, as in documents; `(doc -> 'a' -> 'b')` and `(doc ->> 'a')` are expressions like any other, which
-do not. CONCURRENTLY says nothing: no index stops writers.
+do not. CONCURRENTLY says nothing: no index stops writers. INCLUDE is kept in the definition and changes nothing else:
+what a query needs beside the key is read from the row.
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 from phantomdb.core.catalog import names
 from phantomdb.core.catalog.catalog import Catalog
-from phantomdb.core.catalog.constraints import IndexDefinition, create_index
+from phantomdb.core.catalog.constraints import IndexDefinition, columns_named, create_index
 from phantomdb.core.catalog.definition import FLEXIBLE_FIELDS
 from phantomdb.core.catalog.objects import IndexColumn, Table
 from phantomdb.core.catalog.work import Change
@@ -52,6 +53,7 @@ class _IndexText:
     is_multi_key: bool = False
     ttl_s: float | None = None
     predicate: Part | None = None
+    included: tuple[str, ...] = ()
 
 
 def bind_create_index(work: Work, *, is_unique: bool) -> None:
@@ -76,7 +78,8 @@ def bind_create_index(work: Work, *, is_unique: bool) -> None:
         parts = tuple(_bind_part(work, of, columns, part) for part in text.parts)
         return create_index(catalog, of.id, IndexDefinition(
             parts, name or _made_name(catalog, of, parts), is_unique, text.nulls_distinct, predicate, text.is_multi_key,
-            text.ttl_s))
+            text.ttl_s, tuple(column.id for column in columns_named(of, text.included, "index"))
+            if text.included else ()))
 
     work.add(apply)
 
@@ -96,7 +99,8 @@ def _read(reader: Reader) -> _IndexText:
     while reader.accept(","):
         text.parts.append(_read_part(reader))
     reader.expect(")")
-    reader.refuse("INCLUDE")
+    if reader.accept("INCLUDE"):
+        text.included = reader.names()
     if reader.accept("NULLS"):
         text.nulls_distinct = not reader.accept("NOT")
         reader.expect("DISTINCT")

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from phantomdb.core.query import plan
 from phantomdb.core.query.builder import COMPARISONS, Builder, is_untyped
+from phantomdb.core.query.cast_numbers import read_numeric
 from phantomdb.core.query.errors import (
-    FeatureNotSupported, GroupingError, QueryError, SyntaxFailure, UndefinedFunction, WindowingError,
+    FeatureNotSupported, GroupingError, IndeterminateDatatype, QueryError, SyntaxFailure, UndefinedFunction,
+    WindowingError,
 )
 from phantomdb.core.query.functions.registry import FunctionKind
-from phantomdb.core.values import BOOL, INT, TEXT, array
+from phantomdb.core.values import ANY, BOOL, INT, JSON, TEXT, Kind, array
 from phantomdb.frontends.sql.datatypes import NAMED_OBJECTS, type_of
 from phantomdb.frontends.sql.parse import name_of, position_of
-from phantomdb.frontends.sql.scope import Relation, Scope
+from phantomdb.frontends.sql.rows import RowBinder
+from phantomdb.frontends.sql.scope import Field, Relation, Scope
 
 if TYPE_CHECKING:
     from phantomdb.frontends.sql.queries import QueryBinder
@@ -32,10 +34,14 @@ _BINARY = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Mod": "%", "Pow": "^
            "ArrayContainedBy": "<@", "ArrayOverlaps": "&&", "JSONBContains": "?", "JSONBContainsTopKey": "?",
            "JSONBContainsAnyTopKeys": "?|", "JSONBContainsAllTopKeys": "?&", "JSONBDeleteAtPath": "#-", "IntDiv": "/",
            "Glob": "~~"}
-_NO_PARENTHESES = {"CurrentDate": "current_date", "CurrentTime": "current_time", "CurrentUser": "current_user",
+NO_PARENTHESES = {"CurrentDate": "current_date", "CurrentTime": "current_time", "CurrentUser": "current_user",
                    "CurrentTimestamp": "current_timestamp", "Localtime": "localtime", "CurrentRole": "current_user",
                    "Localtimestamp": "localtimestamp", "SessionUser": "session_user", "CurrentSchema": "current_schema",
                    "CurrentDatetime": "localtimestamp", "CurrentCatalog": "current_catalog"}
+# Functions that take a row as well.
+_OF_ROWS = {"row_to_json", "to_json", "to_jsonb"}
+# Names of arguments, all of them optional.
+_PARAMETERS = {"make_interval": ("years", "months", "weeks", "days", "hours", "mins", "secs")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +73,22 @@ class ExpressionBinder:
         self.queries, self.scope, self.clause = queries, scope, clause
         self.builder: Builder = queries.builder
         self.windows = windows or {}                         # WINDOW name AS (...)
+        self.rows = RowBinder(self)
 
     def within(self, clause: Clause) -> ExpressionBinder:
         return ExpressionBinder(self.queries, self.scope, clause, self.windows)
 
     def bind(self, node: Any) -> plan.Expression:
         """The expression; its literal may still be untyped."""
+        if node is None or isinstance(node, bool | str):         # what sqlglot has instead of what is not there
+            raise SyntaxFailure("an expression is missing")
         name = type(node).__name__
         method: Callable[[Any], plan.Expression] | None = getattr(self, "_" + name.lower(), None)
         try:
             if name in _BINARY:
                 return self._binary(_BINARY[name], node.this, node.expression, node)
-            if name in _NO_PARENTHESES:
-                return self._named(_NO_PARENTHESES[name], [node.this] if node.args.get("this") is not None else [],
+            if name in NO_PARENTHESES:
+                return self._named(NO_PARENTHESES[name], [node.this] if node.args.get("this") is not None else [],
                                    node)
             if method is not None:
                 return method(node)
@@ -107,7 +116,9 @@ class ExpressionBinder:
         try:
             if text.lower().startswith("0x"):
                 return self.builder.literal(int(text, 16))
-            return self.builder.literal(int(text) if text.isdigit() else Decimal(text))
+            # one of many digits may be out of range, and takes int() its time
+            is_short = text.isdigit() and len(text) < 100
+            return self.builder.literal(int(text) if is_short else read_numeric(text))
         except (ValueError, ArithmeticError):
             raise SyntaxFailure(f'invalid number "{node.this}"') from None
 
@@ -139,35 +150,38 @@ class ExpressionBinder:
     def _column(self, node: Any) -> plan.Expression:
         if type(node.this).__name__ == "Star":
             raise SyntaxFailure("* is not allowed here")
-        name = name_of(node.this)
-        if node.args.get("catalog") is not None:
-            raise FeatureNotSupported("a name of four parts")
-        found = self.scope.find(name, name_of(node.args.get("table")), name_of(node.args.get("db")), position_of(node))
-        if isinstance(found, Relation):
-            raise FeatureNotSupported(f'the whole row of "{name}" as a value is not supported; name its columns')
-        return found
+        parts = [name_of(node.args[part]) for part in ("catalog", "db", "table") if node.args.get(part) is not None]
+        found = self.scope.resolve([*parts, name_of(node.this)], position_of(node))
+        return self._value(found, node)
 
     def _identifier(self, node: Any) -> plan.Expression:
-        found = self.scope.find(name_of(node), position=position_of(node))
+        return self._value(self.scope.resolve([name_of(node)], position_of(node)), node)
+
+    def _value(self, found: plan.Expression | Relation | Field, node: Any) -> plan.Expression:
         if isinstance(found, Relation):
-            raise FeatureNotSupported("a whole row as a value is not supported; name its columns")
-        return found
+            raise FeatureNotSupported(f'the whole row of "{found.alias}" as a value is not supported here; name its '
+                                      "columns")
+        if not isinstance(found, Field):
+            return found
+        value: plan.Expression = found.document
+        for name in found.path:
+            value = self.builder.call("->", [value, plan.Literal(TEXT, name)], position_of(node))
+        return self.builder.cast(value, ANY)
 
     # ---------------------------------------------------------------- operators
 
     def _binary(self, operator: str, left: Any, right: Any, node: Any) -> plan.Expression:
         kind = type(right).__name__
         quantifier = {"Any": "any", "All": "all"}.get(kind)
-        if kind == "Anonymous" and name_of(right.this) == "some":
-            quantifier, right = "any", right.expressions[0]
+        if kind == "Anonymous" and name_of(right.this) in ("some", "all") and len(right.expressions) == 1:
+            quantifier, right = "all" if name_of(right.this) == "all" else "any", right.expressions[0]
         elif quantifier:
             right = right.this
         if quantifier:
             return self._quantified(operator, quantifier, left, right, node)
-        if operator in COMPARISONS and "Tuple" in (type(left).__name__, kind):
-            return self._row_comparison(operator, left, right)
-        if operator in COMPARISONS and self._row(left) is not None and self._row(right) is not None:
-            return self._row_comparison(operator, left, right)
+        if operator in COMPARISONS and any(self.rows.parts(side) is not None or self.rows.whole(side) is not None
+                                           for side in (left, right)):
+            return self.rows.comparison(operator, left, right)
         call = self.builder.call(operator, [self.bind(left), self.bind(right)], position_of(node))
         return self.builder.negate(call) if node.args.get("negate") else call
 
@@ -175,68 +189,13 @@ class ExpressionBinder:
         while type(right).__name__ == "Paren":
             right = right.this
         if type(right).__name__ in ("Select", "Subquery", "Union", "Intersect", "Except", "Values"):
-            return self._subquery_comparison(operator, quantifier, left, right)
+            return self.rows.subquery_comparison(operator, quantifier, left, right)
         value, items = self.bind(left), self.bind(right)
         if is_untyped(items):
             items = self.builder.cast(items, array(self.builder.settle(value).type))
         if is_untyped(value) and items.type.element is not None:
             value = self.builder.cast(value, items.type.element)
         return self.builder.call(f"{operator} {quantifier}", [value, items], position_of(node))
-
-    def _subquery_comparison(self, operator: str, quantifier: str, left: Any, query: Any) -> plan.Expression:
-        row = self._row(left)
-        values = [self.bind(item) for item in (row if row is not None else [left])]
-        bound = self.queries.subquery(query, self.scope)
-        if len(bound.columns) != len(values):
-            raise SyntaxFailure(f"subquery has too {'many' if len(bound.columns) > len(values) else 'few'} columns",
-                                position=position_of(query))
-        node, outputs, lefts = bound.plan, [], []
-        items = []
-        for value, column in zip(values, bound.columns, strict=True):
-            compared = self.builder.compare(operator, value, column, position_of(left))
-            lefts.append(compared.arguments[0])
-            if compared.arguments[1] is not column:
-                made = self.builder.column(compared.arguments[1].type, column.name)
-                items.append(plan.Item(made, compared.arguments[1]))
-                outputs.append(made)
-            else:
-                items.append(plan.Item(column, column))
-                outputs.append(column)
-        if any(item.column is not item.expression for item in items):
-            # the columns that stay keep their numbers
-            node = plan.Project(node, tuple(items))
-        kind = plan.SubqueryKind.ANY if quantifier == "any" else plan.SubqueryKind.ALL
-        return plan.Subquery(BOOL, kind, node, tuple(outputs), operator, tuple(lefts))
-
-    def _row(self, node: Any) -> list[Any] | None:
-        """The parts of (a, b) or ROW(a, b)."""
-        while type(node).__name__ == "Paren":
-            node = node.this
-        if type(node).__name__ == "Tuple":
-            return list(node.expressions)
-        if type(node).__name__ == "Anonymous" and name_of(node.this) == "row":
-            return list(node.expressions)
-        return None
-
-    def _row_comparison(self, operator: str, left: Any, right: Any) -> plan.Expression:
-        """(a, b) < (c, d): by the first parts that differ."""
-        if type(right).__name__ in ("Subquery", "Select"):
-            raise FeatureNotSupported("comparing a row with a subquery; use IN, or compare the columns")
-        lefts, rights = self._row(left), self._row(right)
-        if lefts is None or rights is None or len(lefts) != len(rights):
-            raise SyntaxFailure("unequal number of entries in row expressions")
-        pairs = [(self.bind(a), self.bind(b)) for a, b in zip(lefts, rights, strict=True)]
-        builder = self.builder
-        if operator in ("=", "<>"):
-            equal = builder.both(*[builder.compare("=", a, b) for a, b in pairs])
-            assert equal is not None
-            return equal if operator == "=" else builder.negate(equal)
-        strict = operator[0]
-        result: plan.Expression = builder.compare(operator, *pairs[-1])
-        for a, b in reversed(pairs[:-1]):
-            tail = plan.Call(BOOL, "and", (builder.compare("=", a, b), result))
-            result = plan.Call(BOOL, "or", (builder.compare(strict, a, b), tail))
-        return result
 
     def _and(self, node: Any) -> plan.Expression:
         return self._chain("and", node)
@@ -272,12 +231,13 @@ class ExpressionBinder:
         return self._named("cbrt", [node.this], node)
 
     def _is(self, node: Any) -> plan.Expression:
-        is_negated = bool(node.args.get("negate"))
-        value, test = self.bind(node.this), node.expression
-        kind = type(test).__name__
-        if kind == "Not":
+        is_negated, test = bool(node.args.get("negate")), node.expression
+        if type(test).__name__ == "Not":
             is_negated, test = not is_negated, test.this
-            kind = type(test).__name__
+        kind = type(test).__name__
+        if kind == "Null" and (row := self.rows.values(node.this)) is not None:
+            return self.rows.test(row, is_negated)
+        value = self.bind(node.this)
         if kind == "Null":
             return plan.Call(BOOL, "is not null" if is_negated else "is null", (self.builder.settle(value),))
         if kind == "Boolean":
@@ -286,10 +246,14 @@ class ExpressionBinder:
         raise FeatureNotSupported(f"IS {node.expression.sql('postgres')}")
 
     def _nullsafeeq(self, node: Any) -> plan.Expression:
+        if (row := self.rows.differs(node, True)) is not None:
+            return row
         return self.builder.call("is not distinct from", [self.bind(node.this), self.bind(node.expression)],
                                  position_of(node))
 
     def _nullsafeneq(self, node: Any) -> plan.Expression:
+        if (row := self.rows.differs(node, False)) is not None:
+            return row
         return self.builder.call("is distinct from", [self.bind(node.this), self.bind(node.expression)],
                                  position_of(node))
 
@@ -315,12 +279,12 @@ class ExpressionBinder:
 
     def _in(self, node: Any) -> plan.Expression:
         if (query := node.args.get("query")) is not None:
-            return self._subquery_comparison("=", "any", node.this, query)
+            return self.rows.subquery_comparison("=", "any", node.this, query)
         items = node.expressions
         if (field := node.args.get("field")) is not None:
             items = [field]
-        if self._row(node.this) is not None:
-            tests = [self._row_comparison("=", node.this, item) for item in items]
+        if self.rows.values(node.this) is not None:
+            tests = [self.rows.comparison("=", node.this, item) for item in items]
             return tests[0] if len(tests) == 1 else plan.Call(BOOL, "or", tuple(tests))
         value, *candidates = self.builder.unify([self.bind(node.this), *self._all(items)], "IN", position_of(node))
         return plan.Call(BOOL, "in", (value, *candidates))
@@ -375,10 +339,17 @@ class ExpressionBinder:
             if len(query.columns) != 1:
                 raise SyntaxFailure("subquery must return only one column")
             return plan.Subquery(array(query.columns[0].type), plan.SubqueryKind.ARRAY, query.plan, query.columns)
+        around = node.parent
+        while type(around).__name__ in ("Array", "Paren"):
+            around = around.parent
+        if not items and type(around).__name__ not in ("Cast", "TryCast"):
+            raise IndeterminateDatatype("cannot determine type of empty array", position=position_of(node))
         return self.builder.array(self._all(items), position_of(node))
 
     def _bracket(self, node: Any) -> plan.Expression:
         value = self.bind(node.this)
+        if value.type.kind is Kind.ANY:
+            value = self.builder.cast(value, JSON)
         for subscript in node.expressions:
             if type(subscript).__name__ == "Slice":
                 low = self.bind(subscript.this) if subscript.this is not None else self.builder.literal(None)
@@ -387,9 +358,8 @@ class ExpressionBinder:
                 value = self.builder.call("slice", [value, self.builder.cast(low, INT), self.builder.cast(high, INT)],
                                           position_of(node))
                 continue
-            # sqlglot counts from 0 and has taken 1 off
-            index = self.builder.call("+", [self.bind(subscript), self.builder.literal(1)])
-            value = self.builder.call("subscript", [value, index], position_of(node))
+            name = "->" if value.type.kind is Kind.JSON else "subscript"
+            value = self.builder.call(name, [value, self.bind(subscript)], position_of(node))
         return value
 
     def _dot(self, node: Any) -> plan.Expression:
@@ -397,6 +367,9 @@ class ExpressionBinder:
             if name_of(node.this) not in ("pg_catalog", "information_schema"):
                 raise UndefinedFunction(f"function {name_of(node.this)}.{name_of(node.expression.this)} does not exist")
             return self.bind(node.expression)
+        value = self.bind(node.this)
+        if value.type.kind is Kind.ANY and type(node.expression).__name__ == "Identifier":
+            return self._value(Field(self.builder.cast(value, JSON), (name_of(node.expression),)), node)
         raise FeatureNotSupported("fields of composite values are not supported")
 
     # ---------------------------------------------------------------- subqueries
@@ -443,6 +416,8 @@ class ExpressionBinder:
     def _named(self, name: str, arguments: Sequence[Any], node: Any) -> plan.Expression:
         if name == "row":
             raise FeatureNotSupported("row values are supported in comparisons and IN only")
+        if name in _OF_ROWS and len(arguments) == 1 and (made := self.rows.as_json(arguments[0])) is not None:
+            return self.builder.call("to_jsonb", [made], position_of(node))
         kind = self.builder.kind_of(name, len(arguments))
         if name == "grouping":
             return plan.Call(INT, "grouping", tuple(self.within(ARGUMENT)._all(arguments)))
@@ -453,11 +428,35 @@ class ExpressionBinder:
             return self._allowed(call, node)
         if kind is FunctionKind.TABLE:
             return self.queries.set_returning(name, self._all(arguments), self.clause, position_of(node))
+        if name == "pg_typeof" and [type(argument).__name__ for argument in arguments] == ["Literal"] and (
+                arguments[0].is_string):
+            return plan.Literal(TEXT, "unknown")
         if any(type(argument).__name__ in ("Distinct", "Order", "Star") for argument in arguments):
             raise SyntaxFailure(f"{name} is not an aggregate function")
-        if any(type(argument).__name__ in ("Kwarg", "PropertyEQ", "Variadic") for argument in arguments):
-            raise FeatureNotSupported("named and VARIADIC arguments are not supported")
+        if any(type(argument).__name__ in ("Kwarg", "PropertyEQ") for argument in arguments):
+            return self.builder.call(name, self._named_arguments(name, arguments), position_of(node))
+        if any(type(argument).__name__ == "Variadic" for argument in arguments):
+            raise FeatureNotSupported("VARIADIC arguments are not supported")
         return self.builder.call(name, self._all(arguments), position_of(node))
+
+    def _named_arguments(self, name: str, arguments: Sequence[Any]) -> list[plan.Expression]:
+        """make_interval(days => 3): those that are not named are 0."""
+        known = _PARAMETERS.get(name)
+        if known is None:
+            raise FeatureNotSupported(f"arguments of {name} by name are not supported")
+        given: dict[str, plan.Expression] = {}
+        was_named = False
+        for place, argument in enumerate(arguments):
+            is_named = type(argument).__name__ in ("Kwarg", "PropertyEQ")
+            if was_named and not is_named:
+                raise SyntaxFailure("positional argument cannot follow named argument", position=position_of(argument))
+            parameter = name_of(argument.this) if is_named else known[place] if place < len(known) else ""
+            if parameter not in known or parameter in given:
+                raise UndefinedFunction(f"function {name} has no such argument, or has it twice",
+                                        position=position_of(argument))
+            was_named = is_named
+            given[parameter] = self.bind(argument.expression if is_named else argument)
+        return [given.get(parameter, self.builder.literal(0)) for parameter in known]
 
     def _allowed(self, call: plan.AggregateCall, node: Any) -> plan.AggregateCall:
         if not self.clause.aggregates:
@@ -482,7 +481,7 @@ class ExpressionBinder:
             elif type(argument).__name__ != "Star":
                 plain.append(argument)
         keys = [inner.sort_key(item) for item in order_nodes]
-        given = inner._all(plain)
+        given = [inner.rows.counted(item) if name == "count" else inner.rows.aggregated(name, item) for item in plain]
         if order is not None:                                # an ordered-set aggregate: what it sorts is its argument
             given += [key.expression for key in keys]
         filtered = None if condition is None else self.within(ARGUMENT).condition(condition)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from phantomdb.core.catalog.definition import FLEXIBLE_FIELDS
 from phantomdb.core.catalog.objects import Table, View
 from phantomdb.core.query import plan
 from phantomdb.core.query.errors import (
     DuplicateAlias, FeatureNotSupported, InvalidColumnReference, SyntaxFailure, UndefinedColumn, UndefinedFunction,
 )
 from phantomdb.core.query.functions.registry import FunctionKind
-from phantomdb.core.values import BIGINT, JSON, Kind
+from phantomdb.core.values import BIGINT, Kind
 from phantomdb.frontends.sql import expressions as e
 from phantomdb.frontends.sql.expressions import ExpressionBinder
 from phantomdb.frontends.sql.parse import name_of, position_of, split
@@ -162,6 +163,10 @@ class FromBinder:
                 raise FeatureNotSupported(f"{option.upper()} on a table", position=position_of(node))
         name, schema = name_of(node.this), name_of(node.args.get("db"))
         position = position_of(node)
+        database = name_of(node.args.get("catalog"))
+        if database and database != self.queries.names.database.name:
+            raise FeatureNotSupported(f"cross-database references are not implemented: {database}.{schema}.{name}",
+                                      position=position)
         alias = name_of(node.args.get("alias")) or name
         if not schema and (common := self.queries.common_table(name)) is not None:
             number, names, types = common
@@ -173,8 +178,7 @@ class FromBinder:
             item = self._virtual(name, schema, alias, position)
         else:
             found = self.queries.names.relation(name, schema, position)
-            shown = schema if not node.args.get("alias") else ""
-            item = self._view(found, alias) if isinstance(found, View) else self.stored(found, alias, shown,
+            item = self._view(found, alias) if isinstance(found, View) else self.stored(found, alias,
                                                                                        self._as_of(node))
         self._rename(item, node)
         if node.args.get("joins"):
@@ -192,24 +196,25 @@ class FromBinder:
         binder = ExpressionBinder(self.queries, Scope(), e.Clause("AS OF SYSTEM TIME"))
         return binder.bind(tree.expressions[0])
 
-    def stored(self, table: Table, alias: str, schema: str = "", as_of: plan.Expression | None = None) -> FromItem:
+    def stored(self, table: Table, alias: str, as_of: plan.Expression | None = None) -> FromItem:
         """All columns of a table; those that nobody uses are dropped later."""
         columns, scanned = [], []
         for column in table.columns:
             made = self.builder.column(column.type, column.name)
             columns.append((column.name, made))
             scanned.append(plan.ScanColumn(made, column.id))
-        document = None
-        if table.is_flexible:
-            document = self.builder.column(JSON, "")
-            scanned.append(plan.ScanColumn(document, plan.DOCUMENT))
-        relation = Relation(alias, list(columns), schema, table.id,
+        document = dict(columns).get(FLEXIBLE_FIELDS) if table.is_flexible else None
+        relation = Relation(alias, list(columns), self._schema(table, alias), table.id,
                             {item.column.id: item.source for item in scanned}, table.is_flexible, document)
         return FromItem(plan.Scan(table.id, tuple(scanned), as_of), Scope([relation], self.outer))
 
+    def _schema(self, relation: Table | View, alias: str) -> str:
+        """What may stand before the name; nothing before an alias."""
+        return self.queries.names.catalog.schema_by_id(relation.schema).name if alias == relation.name else ""
+
     def _view(self, view: View, alias: str) -> FromItem:
         query = self.queries.stored_query(view.query)
-        relation = Relation(alias, list(zip(view.column_names, query.columns, strict=True)))
+        relation = Relation(alias, list(zip(view.column_names, query.columns, strict=True)), self._schema(view, alias))
         return FromItem(query.plan, Scope([relation], self.outer))
 
     def _virtual(self, name: str, schema: str, alias: str, position: int | None) -> FromItem:

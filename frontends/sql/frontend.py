@@ -12,30 +12,35 @@ from __future__ import annotations
 import datetime
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from phantomdb.core.query import plan
 from phantomdb.core.query.builder import Builder, type_of_value
-from phantomdb.core.query.errors import StatementTooComplex, SyntaxFailure, UndefinedParameter
+from phantomdb.core.query.errors import (
+    CharacterNotInRepertoire, FeatureNotSupported, StatementTooComplex, SyntaxFailure, UndefinedParameter,
+)
 from phantomdb.core.query.fast import FastChange, FastStatement
 from phantomdb.core.query.fast_plans import prepare
-from phantomdb.core.query.result import Result
-from phantomdb.core.values import Interval, Type
+from phantomdb.core.query.result import Result, RowStream
+from phantomdb.core.query.session import StalePlan
+from phantomdb.core.values import BIGINT, INT, Interval, Type, array
 from phantomdb.frontends.sql import parse
 from phantomdb.frontends.sql.changes import ChangeBinder
 from phantomdb.frontends.sql.names import Names
 from phantomdb.frontends.sql.queries import QueryBinder
+from phantomdb.frontends.sql.settings import SessionConfiguration
 
 if TYPE_CHECKING:
     from phantomdb.core.query.session import Session
     from phantomdb.frontends.sql.utility import Prepared
     from phantomdb.core.tables.rows import RowTransaction
 
+T = TypeVar("T")
 CACHED_TEXTS = 1000
 CACHED_PATHS = 100
 _CHANGES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
@@ -54,7 +59,9 @@ class Bound:
     statement: plan.Statement
     keys: tuple[int | str, ...]          # which given parameter $1, $2, ... are
     tag: str
+    used: tuple[int, ...]                # ids of the relations it names, views among them
     fast: FastStatement | None           # a shorter way, for some
+    version: int                         # of the catalog it was bound with
 
 
 class PlanCache:
@@ -120,6 +127,7 @@ class SqlSession:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        session.configuration = SessionConfiguration(session)
         self.prepared: dict[str, Prepared] = {}
         self.notices: list[str] = []                         # of the last execute()
         with _caches_mutex:
@@ -136,14 +144,20 @@ class SqlSession:
         if session.search_path is not self._path:
             self._fast, self._path = self._plans.fast(session), session.search_path
         fast = self._fast.get(text)
-        if fast is not None and (parameters.__class__ is tuple or parameters.__class__ is list) and (
+        if fast is not None and session.only_executor is None and (
+                parameters.__class__ is tuple or parameters.__class__ is list) and (
                 found := fast.run(session, parameters)) is not None:
             return found
         return self._execute(text, parameters)
 
     def _execute(self, text: str, parameters: Parameters) -> Result:
         """The usual way."""
-        key = _fast_key(text, parameters)
+        if not isinstance(text, str):
+            raise TypeError(f"a statement is a str, not {type(text).__name__}")
+        given: object = parameters                           # programs need not be typed
+        if not isinstance(given, Sequence | Mapping) or isinstance(given, str | bytes):
+            raise TypeError(f"parameters are a sequence or a mapping, not {type(given).__name__}")
+        key = None if self.session.only_executor else _fast_key(text, parameters)
         if (fast := self._fast.get(key)) is not None and (
                 found := fast.run(self.session, parameters)) is not None:              # type: ignore[arg-type]
             return found
@@ -174,10 +188,13 @@ class SqlSession:
             return changed
         typical = _representative(rows)
         if typical is not None:
-            bound = self.bind(statements[0], typical)
-            assert not isinstance(bound.statement, plan.Query)
-            self._learn(key, bound)
-            return self.session.execute_many(bound.statement, [_values(bound.keys, row) for row in rows])
+            def work(bound: Bound) -> int:
+                assert not isinstance(bound.statement, plan.Query)
+                self._learn(key, bound, typical)
+                return self.session.execute_many(bound.statement, [_values(bound.keys, row) for row in rows],
+                                                 bound.version)
+
+            return self._bound(statements[0], typical, work)
         is_alone = not self.session.in_transaction
         if is_alone:
             self.session.begin()
@@ -191,11 +208,11 @@ class SqlSession:
             raise
         return count
 
-    def _learn(self, key: tuple[Any, ...] | None, bound: Bound) -> None:
+    def _learn(self, key: tuple[Any, ...] | None, bound: Bound, parameters: Parameters) -> None:
         """Takes the shorter way next time, if there is one."""
         fast = bound.fast
         if fast is None or key is None or bound.keys != tuple(range(len(bound.keys))) or not (
-                fast.is_exact or _PLAIN.issuperset(key[1:])):
+                fast.is_exact or (_PLAIN.issuperset(key[1:]) and not any(map(_is_wide, parameters)))):
             return
         known_by = key[0] if fast.is_exact else key
         if self._fast.get(known_by) is not fast:
@@ -207,16 +224,39 @@ class SqlSession:
         word = statement.words[0] if statement.words else ""
         try:
             if word in _QUERIES or word in _CHANGES:
-                with self.session.failing():
-                    bound = self.bind(statement, parameters)
-                self._learn(key, bound)
-                return self.session.execute(bound.statement, _values(bound.keys, parameters), bound.tag)
+                def work(bound: Bound) -> Result:
+                    self._learn(key, bound, parameters)
+                    return self.session.execute(bound.statement, _values(bound.keys, parameters), bound.tag, bound.used,
+                                                bound.version)
+
+                return self._bound(statement, parameters, work)
             if word in _DEFINITIONS:
                 return self._define(statement)
             from phantomdb.frontends.sql import utility
             return utility.run(self, statement, parameters)
         except RecursionError:
             raise StatementTooComplex from None
+        except UnicodeEncodeError as error:                  # a parameter's; the text has been looked at
+            raise CharacterNotInRepertoire(f"half a surrogate pair is no character: {error.reason}") from None
+
+    def stream(self, statement: str | parse.Statement, use: Callable[[RowStream], T], parameters: Parameters = ()) -> T:
+        """Runs one statement and calls `use` with its rows, which may be more than memory holds.
+        FeatureNotSupported: it gives none; errors of the statement, and of `use`."""
+        if isinstance(statement, str):
+            statements = self._plans.statements(statement)
+            if len(statements) != 1:
+                raise SyntaxFailure("one statement is expected here")
+            statement = statements[0]
+        if not statement.words or statement.words[0] in _QUERIES:
+            def work(bound: Bound) -> T:
+                values = _values(bound.keys, parameters)
+                if isinstance(bound.statement, plan.Query):
+                    return self.session.stream(bound.statement, values, use, bound.version)
+                result = self.session.execute(bound.statement, values, bound.tag, bound.used, bound.version)
+                return use(_with_rows(result))
+
+            return self._bound(statement, parameters, work)
+        return use(_with_rows(self.run(statement, parameters)))
 
     def _define(self, statement: parse.Statement) -> Result:
         """CREATE, ALTER, DROP, COMMENT, TRUNCATE: all steps in one transaction."""
@@ -251,6 +291,16 @@ class SqlSession:
         """Names as they stand for the next statement."""
         return Names(self.session.catalog, self.session.name, self.session.search_path)
 
+    def _bound(self, statement: parse.Statement, parameters: Parameters, use: Callable[[Bound], T]) -> T:
+        """Calls `use` with the plan; again with a new one when the catalog has changed before it could run."""
+        while True:
+            with self.session.failing():
+                bound = self.bind(statement, parameters)
+            try:
+                return use(bound)
+            except StalePlan:
+                continue
+
     def bind(self, statement: parse.Statement, parameters: Parameters = ()) -> Bound:
         """The plan of a query or change, from the cache when it is there."""
         catalog = self.session.catalog
@@ -270,10 +320,17 @@ class SqlSession:
             bound = ChangeBinder(queries, statement.overriding).bind(tree)
             tag = type(tree).__name__.upper()
         else:
-            bound, tag = queries.settled(queries.bind(tree)), "SELECT"
-        made = Bound(bound, keys, tag, prepare(bound, self.session.engine, catalog, tag))
+            bound, tag = queries.settled(queries.bind(tree, may_lock=True)), "SELECT"
+        made = Bound(bound, keys, tag, tuple(sorted(queries.names.used)),
+                     prepare(bound, self.session.engine, catalog, tag), catalog.version)
         self._plans.put(key, made)
         return made
+
+
+def _with_rows(result: Result) -> Result:
+    if not result.has_rows:
+        raise FeatureNotSupported("a statement that gives no rows cannot be used here; add RETURNING")
+    return result
 
 
 def _types(keys: Sequence[int | str], types: Sequence[Type], names: Sequence[str]) -> list[Type]:
@@ -288,6 +345,8 @@ def _types(keys: Sequence[int | str], types: Sequence[Type], names: Sequence[str
             raise UndefinedParameter(f"there is no parameter ${key + 1}: {len(types)} values were given")
         else:
             result.append(types[key])
+    if not names and len(types) > (used := max([key + 1 for key in keys if isinstance(key, int)], default=0)):
+        raise UndefinedParameter(f"{len(types)} values were given for {used} parameters")
     return result
 
 
@@ -316,12 +375,23 @@ def _typical(values: Sequence[Any]) -> Any:
         return None
     if len(classes) > 1 or not classes <= _UNIFORM:
         return _MIXED
-    there = (value for value in values if value is not None)
-    return max(there, key=abs) if classes == {int} else next(there)
+    there = [value for value in values if value is not None]
+    if classes == {list}:
+        # an empty list fits any type
+        types = {type_of_value(value): value for value in [value for value in there if value] or there}
+        if len(types) > 1 and not types.keys() <= {array(INT), array(BIGINT)}:
+            return _MIXED
+        return types[max(types, key=lambda type_: type_ == array(BIGINT))]
+    if classes != {int}:
+        return there[0]
+    widest = max(there, key=lambda value: value if value >= 0 else ~value)
+    return widest if not _is_wide(widest) or all(map(_is_wide, there)) else _MIXED
 
 
-# Classes whose values have one type, or of whole numbers, the type of the widest.
-_UNIFORM = {bool, int, float, str, bytes, Decimal, datetime.date, datetime.time, UUID, dict}
+# Classes whose values have one type. Of whole numbers, one of 64 bits serves for smaller ones too; of lists, each has
+# the type that its items give it.
+_UNIFORM = {bool, int, float, str, bytes, Decimal, datetime.date, datetime.time, datetime.timedelta, Interval, UUID,
+            dict, list}
 # Those that say enough of a parameter's type for a fast statement that converts it.
 _PLAIN = frozenset({None.__class__, bool, int, float, str, bytes, Decimal, datetime.date, datetime.time,
                     datetime.datetime, UUID, Interval})
@@ -336,6 +406,22 @@ def _fast_key(text: str, parameters: Parameters) -> tuple[Any, ...] | None:
 
 def _values(keys: Sequence[int | str], parameters: Parameters) -> list[Any]:
     given: Any = parameters
-    # a whole number over 64 bits was bound as a numeric (type_of_value), so that is what it must be
-    return [Decimal(value) if type(value) is int and not -1 << 63 <= value < 1 << 63 else value
-            for value in [given[key] for key in keys]]
+    return [_value(given[key]) for key in keys]
+
+
+def _value(given: Any) -> Any:
+    """A parameter as a value of the type that it was bound with (type_of_value)."""
+    convert = _CONVERSIONS.get(given.__class__)
+    return given if convert is None else convert(given)
+
+
+def _is_wide(value: Any) -> bool:
+    """Whether it is a whole number over 64 bits: it was bound as a numeric."""
+    return type(value) is int and not -1 << 63 <= value < 1 << 63
+
+
+_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+    int: lambda value: Decimal(value) if _is_wide(value) else value,
+    datetime.timedelta: lambda value: Interval(0, value.days, value.seconds * 1_000_000 + value.microseconds),
+    bytearray: bytes, memoryview: bytes,
+    list: lambda items: [_value(item) for item in items], tuple: lambda items: [_value(item) for item in items]}

@@ -10,21 +10,27 @@ statement here, is prevented at the tokens, which works with its compiled form a
 - the key after `->` is put in parentheses, so that it stays text and does not become a JSON path;
 - `interval '...'` becomes `'...'::interval`, so that the text is read by our own rules;
 - AS OF SYSTEM TIME and OVERRIDING, which sqlglot does not know, are taken out and kept beside the tree;
-- parameters in any style (`?`, `:1`, `:name`) become `$1`, `$2`, ... in the order of the text.
+- parameters in any style (`?`, `:1`, `:name`) become `$1`, `$2`, ... in the order of the text; a `?` that follows an
+  operand is the operator of jsonb;
+- TRIM(BOTH FROM a) becomes TRIM(BOTH a).
 """
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from phantomdb.core.query.errors import FeatureNotSupported, StatementTooComplex, SyntaxFailure
+from phantomdb.core.query.errors import (
+    CharacterNotInRepertoire, FeatureNotSupported, StatementTooComplex, SyntaxFailure,
+)
 
 if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
 
 MAX_NESTING = 150                        # parentheses, CASE and prefix operators inside each other
+MAX_OPEN_JOINS = 12                      # a JOIN b JOIN c ...: sqlglot tries two ways for each that has no ON yet
 MAX_TEXT_CHARACTERS = 64 << 20
+MAX_PARAMETERS = 65_535
 
 # Cannot stand in an identifier (we refuse it there).
 MARK = "\x01"
@@ -36,6 +42,12 @@ _NO_CALLS = {"GROUP", "FILTER", "OVER", "WITHIN", "SETS", "ROLLUP", "CUBE", "KEY
              "IDENTITY", "ALWAYS", "RETURNING", "OPERATOR", "NOTHING", "INHERITS", "ORDINALITY", "CHECK", "REFERENCES",
              "EXCLUDE", "WITH", "STORED", "COLUMN", "ADD", "INTO", "FROM", "JOIN", "UPDATE", "TABLE", "EXISTS",
              "CONFLICT", "BERNOULLI", "SYSTEM"}
+# Keywords after which an expression may begin; behind any other word `?` is an operator of jsonb.
+_BEFORE_OPERAND = frozenset("""
+    ALL AND ANY ARRAY AS ASC BETWEEN BOTH BY CASE COLLATE DEFAULT DESC DISTINCT DO ELSE ESCAPE EXCEPT EXECUTE EXISTS
+    FETCH FILTER FIRST FOR FROM FULL GROUPS HAVING ILIKE IN INTERSECT INTERVAL INTO IS JOIN LEADING LIKE LIMIT NEXT NOT
+    OF OFFSET ON ONLY OR ORDER OVER OVERLAPS RANGE RETURNING ROWS SELECT SET SIMILAR SOME SYMMETRIC TABLE THEN TIME TO
+    TRAILING UNION USING VALUES WHEN WHERE WITH ZONE""".split())
 
 
 @dataclass(slots=True)
@@ -84,6 +96,11 @@ def split(text: str) -> list[Statement]:
         raise StatementTooComplex(f"a statement may have {MAX_TEXT_CHARACTERS} characters, not {len(text)}")
     if "\x00" in text or MARK in text:
         raise SyntaxFailure("a statement may not contain the characters U+0000 and U+0001")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CharacterNotInRepertoire("half a surrogate pair is no character", position=error.start + 1) from None
     try:
         tokens = Postgres().tokenize(text)
     except TokenError as error:
@@ -120,7 +137,9 @@ def _parse(statement: Statement) -> exp.Expr:
 
     tokens = _mend(statement)
     try:
-        trees = Postgres().parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, statement.text)
+        dialect = Postgres()
+        dialect.INDEX_OFFSET = 0         # subscripts as they were written
+        trees = dialect.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, statement.text)
     except ParseError as error:
         detail = error.errors[0] if error.errors else {}
         near = str(detail.get("highlight") or "").replace(MARK, "")
@@ -154,9 +173,10 @@ def _mend(statement: Statement) -> list[Token]:
     count = len(given)
     result: list[Token] = []
     # sessions share statements: a tree may be made more than once, also at the same time
-    parameters: list[int | str] = []
+    parameters: dict[int | str, int] = {}                    # place or name -> its number here
     as_of: dict[int, list[Token]] = {}
-    depth = deepest = prefixes = 0
+    depth = deepest = prefixes = joins = 0
+    after_operand = False                # what comes next stands behind a whole value
     callable_types = {T.VAR, T.LEFT, T.RIGHT, T.REPLACE, T.FORMAT, T.ROW, T.UNNEST, T.CURRENT_SCHEMA, T.FIRST, T.RANGE,
                       T.INDEX, T.TRUNCATE, T.MERGE, T.LOAD, T.DESC}
     prefix_types = {T.NOT, T.DASH, T.PLUS, T.TILDE}
@@ -171,13 +191,26 @@ def _mend(statement: Statement) -> list[Token]:
         elif kind in (T.R_PAREN, T.R_BRACKET, T.END):
             depth = max(0, depth - 1)
         prefixes = prefixes + 1 if kind in prefix_types else 0
+        if kind is T.JOIN and _needs_condition(given, index):
+            joins += 1
+            if joins > MAX_OPEN_JOINS:
+                raise StatementTooComplex(f"more than {MAX_OPEN_JOINS} joins wait for ON or USING",
+                                          position=token.start + 1)
+        elif kind in (T.ON, T.USING, T.SELECT):
+            joins = max(0, joins - 1) if kind is not T.SELECT else 0
+        if (kind is T.L_PAREN and following is not None and following.token_type is T.FROM
+                and not (index and given[index - 1].text.upper() == "TRIM")):
+            # no SQL of ours, but of another dialect sqlglot reads; one in the other it takes exponential time
+            raise SyntaxFailure('syntax error at or near "FROM"', position=following.start + 1)
         if max(deepest, prefixes) > MAX_NESTING:
             raise StatementTooComplex(f"nested more than {MAX_NESTING} deep", position=token.start + 1)
         upper = token.text.upper()
+        key = None if after_operand else _parameter(token, following)
         if (kind is T.COMMAND and index == 0) or token.text == "@":
             raise FeatureNotSupported(f"{upper or token.text} is not supported here", position=token.start + 1)
         if (kind in callable_types and following is not None and following.token_type is T.L_PAREN
-                and upper not in _SPECIAL_CALLS and upper not in _NO_CALLS):
+                and upper not in _SPECIAL_CALLS and upper not in _NO_CALLS
+                and not (index and given[index - 1].token_type is T.FETCH)):
             result.append(Token(T.IDENTIFIER, MARK + token.text.lower(), token.line, token.col, token.start,
                                 token.end))
         elif kind in (T.ARROW, T.DARROW) and following is not None and following.token_type in (T.STRING, T.NUMBER):
@@ -190,7 +223,9 @@ def _mend(statement: Statement) -> list[Token]:
         elif token.text == "?::":                            # one word to sqlglot
             result += _numbered(parameters, None, token)
             result.append(_like(token, T.DCOLON, "::"))
-        elif (key := _parameter(token, following, given[index - 1] if index else None)) is not None:
+        elif kind is T.FROM and _is_trim(given, index):
+            pass
+        elif key is not None:
             name, used = key
             result += _numbered(parameters, name, token)
             index += used - 1
@@ -203,9 +238,18 @@ def _mend(statement: Statement) -> list[Token]:
             index = stop - 1
         else:
             result.append(token)
+        after_operand = key is not None or _ends_operand(given[index])       # the last one taken
         index += 1
-    statement.parameters, statement.as_of = parameters, as_of
+    statement.parameters, statement.as_of = list(parameters), as_of
     return result
+
+
+def _needs_condition(tokens: list[Token], index: int) -> bool:
+    """Whether the JOIN there is neither CROSS nor NATURAL."""
+    from sqlglot.tokenizer_core import TokenType as T
+    while index > 1 and tokens[index - 1].token_type in (T.LEFT, T.RIGHT, T.FULL, T.INNER, T.OUTER):
+        index -= 1
+    return index == 0 or tokens[index - 1].token_type not in (T.CROSS, T.NATURAL)
 
 
 def _like(token: Token, kind: Any, text: str) -> Token:
@@ -213,12 +257,23 @@ def _like(token: Token, kind: Any, text: str) -> Token:
     return Token(kind, text, token.line, token.col, token.start, token.end)
 
 
-def _parameter(token: Token, following: Token | None, before: Token | None) -> tuple[int | str | None, int] | None:
+def _ends_operand(token: Token) -> bool:
+    """Whether a value ends here: after it `?` is jsonb's operator and `:` belongs to a slice."""
+    from sqlglot.tokenizer_core import TokenType as T
+    if token.token_type in (T.IDENTIFIER, T.STRING, T.NUMBER, T.R_PAREN, T.R_BRACKET):
+        return True
+    return token.text.replace("_", "").isalnum() and token.text.upper() not in _BEFORE_OPERAND
+
+
+def _is_trim(tokens: list[Token], index: int) -> bool:
+    """Whether the FROM at `index` is that of TRIM([BOTH | LEADING | TRAILING] FROM ...)."""
+    start = index - 1 if tokens[index - 1].text.upper() in ("BOTH", "LEADING", "TRAILING") else index
+    return start > 1 and tokens[start - 1].text == "(" and tokens[start - 2].text.upper() == "TRIM"
+
+
+def _parameter(token: Token, following: Token | None) -> tuple[int | str | None, int] | None:
     """(name, number, or None for the next one; how many tokens) of a parameter that begins at `token`."""
     from sqlglot.tokenizer_core import TokenType as T
-    # after an operand `?` is jsonb's operator and `:` belongs to a slice
-    if before is not None and before.token_type in (T.VAR, T.IDENTIFIER, T.STRING, T.NUMBER, T.R_PAREN, T.R_BRACKET):
-        return None
     if token.token_type is T.PLACEHOLDER:
         return None, 1
     if following is not None and following.start == token.end + 1:
@@ -231,15 +286,15 @@ def _parameter(token: Token, following: Token | None, before: Token | None) -> t
     return None
 
 
-def _numbered(parameters: list[int | str], name: int | str | None, token: Token) -> list[Token]:
-    """The tokens of `$n` for a parameter, and a place for it in the list."""
+def _numbered(parameters: dict[int | str, int], name: int | str | None, token: Token) -> list[Token]:
+    """The tokens of `$n` for a parameter, and a number for it."""
     from sqlglot.tokenizer_core import TokenType as T
     key: int | str = len(parameters) if name is None else name
-    if key not in parameters:
-        if isinstance(key, int) and not 0 <= key < 65_535:
-            raise SyntaxFailure("there is no such parameter", position=token.start + 1)
-        parameters.append(key)
-    return [_like(token, T.PARAMETER, "$"), _like(token, T.NUMBER, str(parameters.index(key) + 1))]
+    if isinstance(key, int) and not 0 <= key < MAX_PARAMETERS:
+        raise SyntaxFailure(f"there is no such parameter; a statement has at most {MAX_PARAMETERS}",
+                            position=token.start + 1)
+    number = parameters.setdefault(key, len(parameters) + 1)
+    return [_like(token, T.PARAMETER, "$"), _like(token, T.NUMBER, str(number))]
 
 
 _UNITS = {"YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"}

@@ -9,20 +9,24 @@ are known, `Grouping` puts columns of the Aggregate where the aggregates and the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from phantomdb.core.query import plan
 from phantomdb.core.query.builder import Builder, is_untyped
 from phantomdb.core.query.errors import (
-    DatatypeMismatch, DuplicateAlias, FeatureNotSupported, InvalidColumnReference, SyntaxFailure, UndefinedObject,
-    WindowingError,
+    DatatypeMismatch, DuplicateAlias, FeatureNotSupported, InvalidColumnReference, QueryError, SyntaxFailure,
+    UndefinedObject, WindowingError,
 )
-from phantomdb.core.query.rewrite import outputs, renumbered, substitute, transform
+from phantomdb.core.query.rewrite import outputs, renumbered, substitute
 from phantomdb.core.values import BIGINT, Type, array
 from phantomdb.frontends.sql import expressions as e
 from phantomdb.frontends.sql.expressions import Clause, ExpressionBinder
 from phantomdb.frontends.sql.from_clause import FromBinder
 from phantomdb.frontends.sql.grouping import Grouping
+from phantomdb.frontends.sql.frames import bind_frame
+from phantomdb.frontends.sql.locks import bind_locks
+from phantomdb.frontends.sql.output_names import output_name
 from phantomdb.frontends.sql.parse import name_of, position_of
 from phantomdb.frontends.sql.scope import Relation, Scope
 
@@ -53,8 +57,8 @@ class QueryBinder:
 
     # ---------------------------------------------------------------- entries
 
-    def bind(self, node: Any, outer: Scope | None = None) -> plan.Query:
-        """Any query: SELECT, VALUES, UNION, a query in parentheses."""
+    def bind(self, node: Any, outer: Scope | None = None, *, may_lock: bool = False) -> plan.Query:
+        """Any query: SELECT, VALUES, UNION, a query in parentheses. `may_lock`: it may say FOR UPDATE."""
         tables, depth = self._with(node, outer)
         try:
             kind = type(node).__name__
@@ -65,13 +69,16 @@ class QueryBinder:
             elif kind == "Values":
                 query = self._modified(self._values(node, outer), node, outer)
             elif kind in ("Subquery", "Paren"):
-                query = self._modified(self.bind(node.this, outer), node, outer)
+                query = self._modified(self.bind(node.this, outer, may_lock=may_lock), node, outer)
             else:
                 raise FeatureNotSupported(f"{kind} as a query", position=position_of(node))
         finally:
             del self.common[depth:]
+        if query.locks is not None and not may_lock:
+            raise FeatureNotSupported("FOR UPDATE and FOR SHARE in a subquery, a view, a set operation or INSERT",
+                                      position=position_of(node))
         if tables:
-            query = plan.Query(plan.With(tuple(tables), query.plan), query.names, query.columns)
+            query = replace(query, plan=plan.With(tuple(tables), query.plan))
         return query
 
     def subquery(self, node: Any, outer: Scope) -> plan.Query:
@@ -157,6 +164,14 @@ class QueryBinder:
         arms = [node]
         while type(arms[-1].this) is type(node) and not _modifiers(arms[-1].this):
             arms.append(arms[-1].this)
+        is_free = kind is not plan.SetKind.EXCEPT and len({bool(arm.args.get("distinct")) for arm in arms}) == 1
+        if is_free and len(arms) > 1:
+            # the order of the steps means nothing: a tree that is as deep as it must be
+            queries = [self.bind(arms[-1].this, outer), *(self.bind(arm.expression, outer) for arm in reversed(arms))]
+            while len(queries) > 1:
+                pairs = zip(queries[::2], queries[1::2], strict=False)
+                queries = [self._combined(kind, node, a, b) for a, b in pairs] + queries[len(queries) & ~1:]
+            return queries[0]
         left = self.bind(arms[-1].this, outer)
         for arm in reversed(arms):
             left = self._combined(kind, arm, left, self.bind(arm.expression, outer))
@@ -166,10 +181,12 @@ class QueryBinder:
         word = kind.value.upper()
         if len(left.columns) != len(right.columns):
             raise SyntaxFailure(f"each {word} query must have the same number of columns", position=position_of(node))
-        types = []
-        for a, b in zip(left.columns, right.columns, strict=True):
-            types.append(self.builder.unify([self.untyped.get(a.id, a), self.untyped.get(b.id, b)], word,
-                                            position_of(node))[0].type)
+        try:
+            types = [self.builder.unify([self.untyped.get(a.id, a), self.untyped.get(b.id, b)], word)[0].type
+                     for a, b in zip(left.columns, right.columns, strict=True)]
+        except QueryError as error:                          # to look for the position costs a walk through all of it
+            error.position = error.position or position_of(node)
+            raise
         left_plan, left_columns = self._converted(left, types)
         right_plan, right_columns = self._converted(right, types)
         columns = tuple(self.builder.column(type_, name) for type_, name in zip(types, left.names, strict=True))
@@ -177,9 +194,10 @@ class QueryBinder:
                                       right_columns)
         return plan.Query(operation, left.names, columns)
 
-    def _converted(self, query: plan.Query, types: Sequence[Type]) -> tuple[plan.Node, tuple[plan.Column, ...]]:
-        """The query's plan with its columns as `types`."""
-        items, columns = [], []
+    def _converted(self, query: plan.Query, types: Sequence[Type], kept: Sequence[plan.Column] = ()
+                   ) -> tuple[plan.Node, tuple[plan.Column, ...]]:
+        """The query's plan with its columns as `types`, and those of `kept` as they are."""
+        items, columns = [plan.Item(column, column) for column in kept], list[plan.Column]()
         changed = False
         for column, type_ in zip(query.columns, types, strict=True):
             value = self.builder.cast(self.untyped.get(column.id, column), type_, is_explicit=False)
@@ -198,8 +216,9 @@ class QueryBinder:
         if not any(column.id in self.untyped for column in query.columns):
             return query
         types = [self.builder.settle(self.untyped.get(column.id, column)).type for column in query.columns]
-        node, columns = self._converted(query, types)
-        return plan.Query(node, query.names, columns)
+        kept = [lock.key for lock in query.locks.rows] if query.locks is not None else []
+        node, columns = self._converted(query, types, kept)
+        return replace(query, plan=node, columns=columns)
 
     def _values(self, node: Any, outer: Scope | None) -> plan.Query:
         binder = ExpressionBinder(self, Scope(outer=outer), e.VALUES)
@@ -232,6 +251,7 @@ class QueryBinder:
         where = None
         if (clause := node.args.get("where")) is not None:
             where = ExpressionBinder(self, source.scope, e.WHERE).condition(clause.this)
+        locks = bind_locks(self.builder, node, source)
         tree = plan.Filter(source.plan, where) if where is not None else source.plan
         binder = ExpressionBinder(self, source.scope, e.SELECT, windows)
         self._pending.append([])
@@ -244,6 +264,7 @@ class QueryBinder:
         distinct_on = self._distinct_on(node, binder, items)
         grouping = Grouping(self, source, node.args.get("group"), items, having)
         values = [value for _, value in items]
+        ungrouped = tree
         tree, (values, order, distinct_on, function_arguments) = grouping.apply(
             tree, (values, order, distinct_on, tuple(function.arguments for function in functions)))
         tree, (values, order, distinct_on, function_arguments) = self._extract_windows(
@@ -252,12 +273,13 @@ class QueryBinder:
                   for function, arguments in zip(functions, function_arguments, strict=True)]
         if called:
             tree = plan.Join(plan.JoinKind.CROSS, tree, _in_step(called), is_lateral=True)
-        tree, columns = self._finish(node, tree, [name for name, _ in items], values, order, distinct_on)
-        query = plan.Query(tree, tuple(name for name, _ in items), columns)
-        query = self._limited(query, node, outer)
-        if node.args.get("locks"):
-            query = self._locked(query, node)
-        return query
+        if locks is not None and (tree is not ungrouped or node.args.get("distinct") is not None):
+            raise FeatureNotSupported("FOR UPDATE beside DISTINCT, GROUP BY, HAVING, aggregates, windows or "
+                                      "set-returning functions", position=position_of(node))
+        tree, columns = self._finish(node, tree, [name for name, _ in items], values, order, distinct_on,
+                                     [lock.key for lock in locks.rows] if locks is not None else [])
+        query = plan.Query(tree, tuple(name for name, _ in items), columns, locks)
+        return self._limited(query, node, outer)
 
     def _select_list(self, node: Any, binder: ExpressionBinder) -> list[tuple[str, plan.Expression]]:
         items: list[tuple[str, plan.Expression]] = []
@@ -326,9 +348,9 @@ class QueryBinder:
                 for item in nodes]
 
     def _finish(self, node: Any, tree: plan.Node, names: Sequence[str], values: Sequence[plan.Expression],
-                order: Sequence[plan.SortKey], distinct_on: Sequence[plan.Expression]
+                order: Sequence[plan.SortKey], distinct_on: Sequence[plan.Expression], kept: Sequence[plan.Column]
                 ) -> tuple[plan.Node, tuple[plan.Column, ...]]:
-        """Project, Distinct and Sort."""
+        """Project, Distinct and Sort. `kept`: columns of the input that go along."""
         items: list[plan.Item] = []
         columns: list[plan.Column] = []
         made: dict[plan.Expression, plan.Column] = {}
@@ -340,7 +362,7 @@ class QueryBinder:
             columns.append(column)
             made.setdefault(self.builder.settle(value), column)
         is_distinct = node.args.get("distinct") is not None
-        hidden: list[plan.Item] = []
+        hidden = [plan.Item(column, column) for column in kept]
 
         def place(expression: plan.Expression, clause: str) -> plan.Expression:
             if isinstance(expression, plan.Literal):
@@ -376,7 +398,7 @@ class QueryBinder:
             relation = Relation("", list(zip(query.names, query.columns, strict=True)))
             binder = ExpressionBinder(self, Scope([relation], outer), Clause("ORDER BY"))
             keys = self._order(order, binder, list(relation.columns))
-            query = plan.Query(plan.Sort(query.plan, tuple(keys)), query.names, query.columns)
+            query = replace(query, plan=plan.Sort(query.plan, tuple(keys)))
         return self._limited(query, node, outer)
 
     def _limited(self, query: plan.Query, node: Any, outer: Scope | None) -> plan.Query:
@@ -397,24 +419,10 @@ class QueryBinder:
         skipped = None if offset is None else self._row_count(binder, offset.expression)
         if with_ties and not isinstance(query.plan, plan.Sort):
             raise SyntaxFailure("WITH TIES cannot be specified without ORDER BY clause", position=position_of(limit))
-        return plan.Query(plan.Limit(query.plan, count, skipped, with_ties), query.names, query.columns)
+        return replace(query, plan=plan.Limit(query.plan, count, skipped, with_ties))
 
     def _row_count(self, binder: ExpressionBinder, node: Any) -> plan.Expression:
         return self.builder.cast(binder.bind(node), BIGINT, is_explicit=False, position=position_of(node))
-
-    @staticmethod
-    def _locked(query: plan.Query, node: Any) -> plan.Query:
-        """FOR UPDATE: rows of the tables in FROM are locked as they are read."""
-        lock = node.args["locks"][0]
-        if lock.args.get("wait") is not None:
-            raise FeatureNotSupported("NOWAIT and SKIP LOCKED", position=position_of(lock))
-
-        def mark(part: Any) -> Any:
-            if isinstance(part, plan.Scan):
-                return plan.Scan(part.table, part.columns, part.as_of, for_update=True)
-            return part
-
-        return plan.Query(transform(query.plan, mark), query.names, query.columns)
 
     # ---------------------------------------------------------------- set-returning functions, windows
 
@@ -444,31 +452,10 @@ class QueryBinder:
             order = order if order is not None else base.args.get("order")
             spec = spec if spec is not None else base.args.get("spec")
         inner = binder.within(e.WINDOW)
-        return plan.WindowCall(
-            call.type, call, tuple(inner.settled(item) for item in partition),
-            tuple(inner.sort_key(item) for item in (order.expressions if order is not None else [])),
-            None if spec is None else self._frame(inner, spec), ignore_nulls)
-
-    def _frame(self, binder: ExpressionBinder, spec: Any) -> plan.Frame:
-        def bound(value: Any, side: Any, default: plan.BoundKind) -> tuple[plan.BoundKind, plan.Expression | None]:
-            if value is None:
-                return default, None
-            if isinstance(value, str):
-                if value.upper() == "CURRENT ROW":
-                    return plan.BoundKind.CURRENT_ROW, None
-                return plan.BoundKind(f"unbounded {str(side).lower()}"), None
-            return plan.BoundKind(str(side).lower()), binder.settled(value)
-
-        start, start_offset = bound(spec.args.get("start"), spec.args.get("start_side"),
-                                    plan.BoundKind.UNBOUNDED_PRECEDING)
-        stop, stop_offset = bound(spec.args.get("end"), spec.args.get("end_side"), plan.BoundKind.CURRENT_ROW)
-        unit = plan.FrameUnit(str(spec.args.get("kind") or "RANGE").lower())
-        exclude = spec.args.get("exclude")
-        text = "" if exclude is None else (exclude if isinstance(exclude, str) else exclude.name).lower()
-        if unit is not plan.FrameUnit.RANGE:
-            start_offset, stop_offset = (None if offset is None else self.builder.cast(offset, BIGINT)
-                                         for offset in (start_offset, stop_offset))
-        return plan.Frame(unit, start, start_offset, stop, stop_offset, "" if text == "no others" else text)
+        keys = tuple(inner.sort_key(item) for item in (order.expressions if order is not None else []))
+        frame = None if spec is None else bind_frame(self.builder, inner, spec, keys)
+        return plan.WindowCall(call.type, call, tuple(inner.settled(item) for item in partition), keys, frame,
+                               ignore_nulls)
 
     def _extract_windows(self, tree: plan.Node, parts: Any) -> tuple[plan.Node, Any]:
         """Columns of one Window node where the window calls stand."""
@@ -524,48 +511,3 @@ def _row_items(row: Any) -> list[Any]:
 def _no_star_options(star: Any) -> None:
     if any(star.args.get(name) for name in ("except_", "replace", "rename", "except")):
         raise FeatureNotSupported("* EXCEPT and * REPLACE", position=position_of(star))
-
-
-def output_name(node: Any) -> str:
-    """The name PostgreSQL gives an output without an alias."""
-    kind = type(node).__name__
-    if kind in ("Column", "Identifier"):
-        return name_of(node.this) if kind == "Column" else name_of(node)
-    if kind == "Anonymous":
-        return name_of(node.this)
-    if kind in ("Window", "Filter", "WithinGroup", "IgnoreNulls", "RespectNulls", "Paren", "Bracket"):
-        return output_name(node.this)
-    if kind == "Dot":
-        return output_name(node.expression)
-    if kind == "Cast":
-        inner = output_name(node.this)
-        if inner != "?column?":
-            return inner
-        from phantomdb.frontends.sql.datatypes import type_of
-        return _internal_name(type_of(node.args["to"]))
-    if kind == "Case":
-        default = node.args.get("default")
-        inner = output_name(default) if default is not None else "case"
-        return inner if inner != "?column?" else "case"
-    if kind in ("Subquery", "Select"):
-        inner_node = node
-        while type(inner_node).__name__ == "Subquery":
-            inner_node = inner_node.this
-        if type(inner_node).__name__ == "Select" and len(inner_node.expressions) == 1:
-            first = inner_node.expressions[0]
-            return name_of(first.args["alias"]) if type(first).__name__ == "Alias" else output_name(first)
-        return "?column?"
-    fixed = {"Exists": "exists", "Array": "array", "Extract": "extract", "Substring": "substring", "Trim": "btrim",
-             "Overlay": "overlay", "StrPosition": "position", "AtTimeZone": "timezone", "Boolean": "bool",
-             "Interval": "interval"}
-    return fixed.get(kind) or e._NO_PARENTHESES.get(kind, "?column?")
-
-
-def _internal_name(type_: Type) -> str:
-    from phantomdb.core.values import Kind
-    if type_.kind is Kind.INT:
-        return {16: "int2", 32: "int4", 64: "int8"}[type_.bits]
-    if type_.kind is Kind.FLOAT:
-        return {32: "float4", 64: "float8"}[type_.bits]
-    return {Kind.BOOL: "bool", Kind.DECIMAL: "numeric", Kind.TIMESTAMP: "timestamp", Kind.TIME: "time",
-            Kind.TIMESTAMPTZ: "timestamptz"}.get(type_.kind, str(type_).split("(")[0])

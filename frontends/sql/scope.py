@@ -25,8 +25,16 @@ class Relation:
     table: int | None = None
     sources: dict[int, int] = field(default_factory=dict)    # number of the plan's column -> stored column
     is_flexible: bool = False
-    document: plan.Column | None = None                      # of a flexible table: all fields
+    document: plan.Column | None = None                      # of a flexible table: the column that has the fields
     hidden: set[str] = field(default_factory=set)            # merged by USING: not found without the qualifier
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a flexible table, by the path to it."""
+
+    document: plan.Expression
+    path: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -53,6 +61,38 @@ class Scope:
                     return relation
             scope = scope.outer
         return None
+
+    def resolve(self, parts: list[str], position: int | None = None) -> plan.Expression | Relation | Field:
+        """What `name`, `table.name`, `schema.table.name` or, in a flexible table, a path of fields means."""
+        *before, name = parts
+        try:
+            if len(parts) <= 3:
+                return self.find(name, before[-1] if before else "", before[0] if len(before) == 2 else "", position)
+            raise UndefinedColumn(f"there is no column {'.'.join(parts)}", position=position, column=name)
+        except (UndefinedColumn, UndefinedTable):
+            if (field := self._field(parts)) is None:
+                raise
+            return field
+
+    def _field(self, parts: list[str]) -> Field | None:
+        """In the flexible table that the first part names, or else in the only one there is."""
+        scope: Scope | None = self
+        while scope is not None:
+            flexible = [relation for relation in scope.relations if relation.document is not None]
+            named = [relation for relation in flexible if relation.alias == parts[0]] if len(parts) > 1 else []
+            if (named or len(flexible) == 1) and (document := (named or flexible)[0].document) is not None:
+                return Field(document, tuple(parts[1:] if named else parts))
+            scope = scope.outer
+        return None
+
+    def whole_row(self, name: str) -> Relation | None:
+        """The relation of that name, unless it is the name of a column."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._here(name):
+                return None
+            scope = scope.outer
+        return self.relation(name)
 
     def find(self, name: str, qualifier: str = "", schema: str = "", position: int | None = None
              ) -> plan.Expression | Relation:

@@ -20,7 +20,7 @@ from phantomdb.core.query.errors import (
 )
 from phantomdb.core.query.functions.system import POSTGRESQL_VERSION
 from phantomdb.core.query.result import Result, result_of
-from phantomdb.core.transactions import Isolation
+from phantomdb.core.transactions import LOCK_TIMEOUT_S, Isolation
 from phantomdb.core.values import TEXT
 from phantomdb.frontends.sql.reader import Reader
 
@@ -102,6 +102,13 @@ def _time_shown(text: str) -> str:
 
 
 def _zone(text: str) -> str:
+    """A zone by its name, or whole hours ahead of UTC: 2, -5, '+02:00', as SET TIME ZONE takes them."""
+    hours = re.fullmatch(r"\s*([+-]?)(\d{1,2})(?::00(?::00)?)?\s*", text)
+    if hours is not None and int(hours[2]) <= 14:
+        ahead = int(hours[1] + hours[2])
+        return f"Etc/GMT{-ahead:+d}" if ahead else "UTC"         # whose signs count to the west
+    if hours is not None or re.fullmatch(r"\s*[+-]?[\d.:]+\s*", text):
+        raise FeatureNotSupported(f"time zone {text}: hours must be whole; give the zone's name")
     return zone_named(text).key
 
 
@@ -146,6 +153,14 @@ def _statement_timeout(session: Session, value: str) -> None:
     session.statement_timeout_s = milliseconds(value) / 1000 or None
 
 
+def _lock_timeout(session: Session, value: str) -> None:
+    session.lock_timeout_s = milliseconds(value) / 1000 or LOCK_TIMEOUT_S
+
+
+def _executor(session: Session, value: str) -> None:
+    session.only_executor = None if value == "auto" else "row" if value == "row" else "vector"
+
+
 def _default_isolation(session: Session, value: str) -> None:
     session.default_isolation = LEVELS[value]
 
@@ -186,6 +201,8 @@ SETTINGS: dict[str, Setting] = {
     "client_min_messages": Setting("notice", partial(_one_of, "client_min_messages", (
         "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error")), "no effect"),
     "datestyle": Setting("ISO, MDY", _date_style, "how dates are shown"),
+    "default_table_access_method": _fixed("heap", "no effect: there is one kind of table"),
+    "default_tablespace": _only("default_tablespace", "", "no effect: there are no tablespaces"),
     "default_transaction_deferrable": _switch("default_transaction_deferrable", "off", "no effect"),
     "default_transaction_isolation": Setting("serializable", _level, "isolation of transactions", _default_isolation),
     "default_transaction_read_only": _switch("default_transaction_read_only", "off", "whether transactions only read"),
@@ -195,8 +212,12 @@ SETTINGS: dict[str, Setting] = {
     "intervalstyle": _only("intervalstyle", "postgres", "how intervals are shown"),
     "is_superuser": _fixed("on", "whether the user may do everything"),
     "lc_messages": _only("lc_messages", "C", "language of messages"),
-    "lock_timeout": Setting("0", _time_shown, "no effect: statements wait for no locks"),
+    "lock_timeout": Setting("0", _time_shown, "time FOR UPDATE and LOCK TABLE wait, in ms; 0 is ten seconds",
+                            _lock_timeout),
     "max_identifier_length": _fixed("63", "bytes of a name"),
+    "phantomdb.executor": Setting("auto", partial(_one_of, "phantomdb.executor", ("auto", "row", "vector")),
+                                  "which executor runs queries; those that the row executor cannot run it refuses",
+                                  _executor),
     "row_security": _switch("row_security", "on", "no effect"),
     "search_path": Setting("public", _anything, "schemas in which names are looked up", _search_path),
     "server_encoding": _fixed("UTF8", "encoding of stored text"),
@@ -268,6 +289,23 @@ def _set_transaction(session: Session, name: str, setting: Setting, value: str |
     session.is_read_only = only_reads
 
 
+class SessionConfiguration:
+    """What current_setting() and set_config() ask of a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def show(self, name: str) -> str | None:
+        try:
+            return value_of(self._session, name)
+        except UndefinedObject:
+            return None
+
+    def change(self, name: str, value: str, is_local: bool) -> str:
+        set_value(self._session, name, value, is_local=is_local)
+        return self.show(name) or value
+
+
 # -------------------------------------------------------------------- the statements
 
 def run_set(sql: SqlSession, reader: Reader) -> Result:
@@ -298,6 +336,12 @@ def _written_value(reader: Reader, name: str) -> str | None:
     if reader.accept("DEFAULT") or (name == "timezone" and reader.accept("LOCAL")):
         reader.end()
         return None
+    if name == "timezone" and reader.accept("INTERVAL"):
+        text = reader.string()
+        if reader.accept("HOUR") and reader.accept("TO"):
+            reader.expect("MINUTE")
+        reader.end()
+        return text
     values = [_one_value(reader, name)]
     while reader.accept(","):
         values.append(_one_value(reader, name))

@@ -14,9 +14,10 @@ from phantomdb.core.catalog.objects import ForeignKey, Index, Table
 from phantomdb.core.query.builder import type_of_value
 from phantomdb.core.query.casts import caster
 from phantomdb.core.query.errors import (
-    DuplicateObject, FeatureNotSupported, InvalidTransactionState, SyntaxFailure, TransactionAborted, UndefinedColumn,
-    UndefinedObject, WrongObjectType,
+    DuplicateObject, FeatureNotSupported, InvalidTransactionState, NoActiveTransaction, SyntaxFailure,
+    TransactionAborted, UndefinedColumn, UndefinedObject, WrongObjectType,
 )
+from phantomdb.core.query.locking import lock_table
 from phantomdb.core.query.result import Result
 from phantomdb.core.transactions import Isolation
 from phantomdb.core.values import Type
@@ -26,11 +27,14 @@ from phantomdb.frontends.sql.parse import Statement
 from phantomdb.frontends.sql.reader import Part, Reader
 
 if TYPE_CHECKING:
+    from phantomdb.core.tables.rows import RowTransaction
     from phantomdb.frontends.sql.frontend import Parameters, SqlSession
 
 _UNSUPPORTED = {"LISTEN", "NOTIFY", "UNLISTEN", "GRANT", "REVOKE", "CALL", "DO", "DECLARE", "FETCH", "MOVE", "CLOSE",
-                "CLUSTER", "REINDEX", "REFRESH", "LOAD", "SECURITY", "IMPORT", "REASSIGN", "LOCK"}
-_ADVICE = {"LOCK": "LOCK TABLE is not supported: transactions are checked when they commit and lock no tables"}
+                "CLUSTER", "REINDEX", "REFRESH", "LOAD", "SECURITY", "IMPORT", "REASSIGN"}
+# LOCK TABLE: modes that other transactions may have at the same time; they lock nothing here.
+_WEAK_MODES = ("ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE")
+_STRONG_MODES = ("SHARE UPDATE EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE", "ACCESS EXCLUSIVE", "EXCLUSIVE")
 # What a transaction that failed still takes.
 _ENDINGS = {"COMMIT", "END", "ROLLBACK", "ABORT"}
 _PREPARABLE = {"SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE", ""}
@@ -51,7 +55,7 @@ def run(sql: SqlSession, statement: Statement, parameters: Parameters) -> Result
     position = statement.start + 1
     if handler is None:
         if word in _UNSUPPORTED:
-            raise FeatureNotSupported(_ADVICE.get(word, f"{word} is not supported"), position=position)
+            raise FeatureNotSupported(f"{word} is not supported", position=position)
         raise SyntaxFailure(f'syntax error at or near "{statement.tokens[0].text}"', position=position)
     if sql.session.is_failed and word not in _ENDINGS:
         raise TransactionAborted
@@ -65,7 +69,7 @@ def completed(statement: Statement) -> Statement:
     from sqlglot.dialects.postgres import Postgres
     tokens = statement.tokens
     first = tokens[0]
-    if len(tokens) != 2 or first.token_type.name not in ("COMMAND", "SHOW", "EXECUTE", "FETCH", "RENAME"):
+    if len(tokens) != 2 or first.token_type.name not in ("COMMAND", "SHOW", "EXECUTE", "FETCH", "RENAME", "LOCK"):
         return statement
     length = first.end + 1 - statement.start
     # blanks in front, so that positions stay what they are in the whole text
@@ -231,6 +235,39 @@ def _constraints(sql: SqlSession, schema: str, name: str, position: int) -> list
     if not found:
         raise UndefinedObject(f'constraint "{name}" does not exist', position=position)
     return found
+
+
+def _lock(sql: SqlSession, reader: Reader, _parameters: Parameters) -> Result:
+    """LOCK [TABLE] [ONLY] name, ... [IN mode MODE] [NOWAIT]. The modes that lock are all one: they wait for each other,
+    and the commit is refused when another has written to the table meanwhile."""
+    reader.accept("TABLE")
+    names = sql.names()
+    tables: list[Table] = []
+    while not tables or reader.accept(","):
+        reader.accept("ONLY")
+        found = reader.qualified()
+        reader.accept("*")
+        tables.append(names.table(found.name, found.schema, found.position))
+    mode = "ACCESS EXCLUSIVE"
+    if reader.accept("IN"):
+        mode = next((mode for mode in (*_WEAK_MODES, *_STRONG_MODES) if reader.accept(*mode.split())), "")
+        if not mode:
+            raise reader.failure()
+        reader.expect("MODE")
+    waits = not reader.accept("NOWAIT")
+    reader.end()
+    if not sql.session.in_transaction:
+        raise NoActiveTransaction("LOCK TABLE can only be used in transaction blocks")
+
+    def work(rows: RowTransaction) -> None:
+        for table in tables:
+            if mode in _WEAK_MODES:
+                rows.fence(table.id)
+            else:
+                lock_table(sql.session, rows, table.id, waits=waits)
+
+    sql.session.run(work, writes=False)
+    return Result(tag="LOCK TABLE")
 
 
 # -------------------------------------------------------------------- prepared statements
@@ -406,6 +443,6 @@ _HANDLERS: Mapping[str, _Handler] = {
     "SAVEPOINT": _savepoint, "RELEASE": _release, "SET": _set,
     "RESET": lambda sql, reader, _: settings.run_reset(sql, reader),
     "SHOW": lambda sql, reader, _: settings.run_show(sql, reader),
-    "PREPARE": _prepare, "EXECUTE": _execute, "DEALLOCATE": _deallocate, "DISCARD": _discard,
+    "LOCK": _lock, "PREPARE": _prepare, "EXECUTE": _execute, "DEALLOCATE": _deallocate, "DISCARD": _discard,
     "ANALYZE": _analyze, "ANALYSE": _analyze, "VACUUM": _vacuum, "CHECKPOINT": _checkpoint,
     "COPY": _copy, "EXPLAIN": _explain}

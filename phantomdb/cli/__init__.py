@@ -1,4 +1,8 @@
-"""The command line: look into a database, check it, mend it.
+"""The command line: use a database, look into it, check it, mend it.
+
+    phantomdb shell DIR           SQL, from the keyboard or a pipe
+    phantomdb import DIR FILE     a file into a table
+    phantomdb export DIR T FILE   a table or the rows of a query into a file
 
     phantomdb inspect DIR|FILE    the tree by level, or one file in readable form
     phantomdb stats DIR           counters of an opened database

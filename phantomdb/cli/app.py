@@ -11,7 +11,7 @@ import phantomdb
 from phantomdb.cli import inspection, maintenance
 
 app = typer.Typer(
-    name="phantomdb", help="Look into a PhantomDB database, check it, mend it.", no_args_is_help=True,
+    name="phantomdb", help="Use a PhantomDB database, look into it, check it, mend it.", no_args_is_help=True,
     add_completion=False, pretty_exceptions_enable=False)
 
 Directory = Annotated[Path, typer.Argument(
@@ -65,6 +65,93 @@ def repair(
 def compact(directory: Directory) -> None:
     """Merge everything down to the last level: smallest files, fastest reads."""
     maintenance.compact(directory)
+
+
+@app.command()
+def shell(
+    directory: Annotated[Path, typer.Argument(
+        metavar="DIR", help="The folder of a database; made if there is none.", file_okay=False)],
+    command: Annotated[list[str] | None, typer.Option(
+        "--command", "-c", help="Run this and leave; may be given again.", show_default=False)] = None,
+    format_name: Annotated[str, typer.Option(
+        "--format", help="How results are written: table, csv, jsonl, markdown.")] = "table",
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse statements that change something.")] = False,
+) -> None:
+    """Run SQL: from the keyboard, from a pipe, or from --command. \\? lists its commands."""
+    from phantomdb.cli.shell import checked_format, run_shell
+
+    raise typer.Exit(run_shell(directory, commands=command or (), format_name=checked_format(format_name),
+                               read_only=read_only))
+
+
+FileFormatName = Annotated[str | None, typer.Option(
+    "--format", help="csv, jsonl, parquet, arrow or text; by the end of the file's name.", show_default=False)]
+Delimiter = Annotated[str | None, typer.Option(help="Between fields: , in csv, a tab in text.", show_default=False)]
+Null = Annotated[str | None, typer.Option(
+    help="What stands for NULL: nothing in csv, \\N in text.", show_default=False)]
+Quote = Annotated[str, typer.Option(help="Around fields of csv.")]
+Header = Annotated[bool | None, typer.Option(
+    "--header/--no-header", help="Names in the first line; csv has them.", show_default=False)]
+Encoding = Annotated[str, typer.Option(help="Of csv and text.")]
+
+
+@app.command("import")
+def import_(
+    directory: Annotated[Path, typer.Argument(
+        metavar="DIR", help="The folder of a database; made if there is none.", file_okay=False)],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What to read; - is standard input.")],
+    table: Annotated[str | None, typer.Option(
+        help="The table, maybe with its schema; by the file's name.", show_default=False)] = None,
+    format_name: FileFormatName = None,
+    create: Annotated[bool, typer.Option("--create", help="Make the table; columns and types are found in the "
+                                                          "file.")] = False,
+    append: Annotated[bool, typer.Option("--append", help="Add to the table.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="The rows that are there go.")] = False,
+    columns: Annotated[str | None, typer.Option(
+        help="a,b,c: the table's columns in the order of the file.", show_default=False)] = None,
+    type_: Annotated[list[str] | None, typer.Option(
+        "--type", help="NAME=TYPE of a column of a new table; may be given again.", show_default=False)] = None,
+    primary_key: Annotated[str | None, typer.Option(help="a,b: of a new table.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(
+        min=1, help="Commit after so many rows, and pass over those that are refused; else it is all or nothing.",
+        show_default=False)] = None,
+    delimiter: Delimiter = None, null: Null = None, quote: Quote = '"', header: Header = None,
+    encoding: Encoding = "utf-8",
+) -> None:
+    """Load a file into a table. Without --create, --append or --replace it must be a new one."""
+    from phantomdb.cli import transfer
+    from phantomdb.core.errors import InvalidArgument
+
+    modes = [name for name, chosen in (("create", create), ("append", append), ("replace", replace)) if chosen]
+    if len(modes) > 1:
+        raise InvalidArgument("say one of --create, --append and --replace")
+    if table is None and file == "-":
+        raise InvalidArgument("standard input has no name: say --table")
+    form = transfer.format_of(file, format_name, delimiter=delimiter, null=null, quote=quote, header=header,
+                              encoding=encoding)
+    transfer.import_file(directory, transfer.Import(
+        file, form, transfer.Name.parse(table) if table else transfer.Name("public", transfer.table_name(file)),
+        modes[0] if modes else None, _names(columns), type_ or (), _names(primary_key), batch))
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+@app.command()
+def export(
+    directory: Directory,
+    what: Annotated[str, typer.Argument(metavar="TABLE|QUERY", help="A table, maybe with its schema, or a query.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to write; - is standard output.")],
+    format_name: FileFormatName = None, delimiter: Delimiter = None, null: Null = None, quote: Quote = '"',
+    header: Header = None, encoding: Encoding = "utf-8",
+) -> None:
+    """Write a table or the rows of a query to a file."""
+    from phantomdb.cli import transfer
+
+    form = transfer.format_of(file, format_name or ("csv" if file == "-" else None), delimiter=delimiter, null=null,
+                              quote=quote, header=header, encoding=encoding)
+    transfer.export(directory, what, file, form)
 
 
 @app.command()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn,
+                           TransferSpeedColumn)
 from rich.table import Table
 
 TIMESTAMP_LOGICAL_BITS = 18
@@ -116,3 +117,30 @@ def progress(label: str) -> Iterator[Report]:
             bar.update(task, description=f"{label} {what}", completed=done, total=total)
 
         yield report
+
+
+class RowProgress:
+    """Rows and bytes of a transfer, told from any thread."""
+
+    def __init__(self, bar: Progress, label: str, total_bytes: int | None) -> None:
+        self.rows = self.bytes = 0
+        self._bar, self._task = bar, bar.add_task(label, total=total_bytes, rows=0)
+
+    def set_rows(self, count: int) -> None:
+        self.rows = count
+        self._bar.update(self._task, rows=count)
+
+    def set_bytes(self, count: int) -> None:
+        self.bytes = count
+        self._bar.update(self._task, completed=count)
+
+
+@contextmanager
+def row_progress(label: str, total_bytes: int | None = None) -> Iterator[RowProgress]:
+    """A bar with rows and MB/s on stderr where that is a terminal; otherwise nothing. Without a total a moving bar."""
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(),
+                                     TextColumn("{task.fields[rows]:,} rows")]
+    if total_bytes is not None:
+        columns += [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        yield RowProgress(bar, label, total_bytes)

@@ -45,8 +45,11 @@ def view_of(catalog: Catalog, name: str, *tables: tuple[int, tuple[int, ...]], v
     """A view that reads (table, columns)."""
     node: plan.Node = plan.Values((), ())
     for table, used in tables:
-        scan = plan.Scan(table, tuple(plan.ScanColumn(plan.Column(INT, 100 + column), column) for column in used))
-        node = plan.Join(plan.JoinKind.CROSS, node, scan)
+        made = [plan.Column(INT, 100 + column) for column in used]
+        scan = plan.Scan(table, tuple(plan.ScanColumn(item, column) for item, column in zip(made, used, strict=True)))
+        # a column is used where it is named outside of the scan
+        named = plan.Project(scan, tuple(plan.Item(item, item) for item in made))
+        node = plan.Join(plan.JoinKind.CROSS, node, named)
     query = plan.Query(node, of, tuple(plan.Column(kind, 100) for _ in of))
     return define.create_view(catalog, PUBLIC_ID, ViewDefinition(name, of, (kind,) * len(of), "select", query, views),
                               or_replace)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from phantomdb.core.query import plan as p
 from phantomdb.core.query import vector_values
 from phantomdb.core.query.functions import registry
 from phantomdb.core.query.vector import VectorExecutor
+from phantomdb.core.query.vector_sessions import Stream
 from phantomdb.core.values import BOOL, DOUBLE, INT, TEXT, Type
 
 _numbers = itertools.count(1)
@@ -62,6 +63,8 @@ class MemorySource:
     def __init__(self) -> None:
         self.tables: dict[int, tuple[tuple[Type, ...], list[tuple[Any, ...]]]] = {}
         self.scans: list[p.Scan] = []
+        self.conditions: list[tuple[p.Expression, ...]] = []     # of each scan
+        self.openings = 0                                        # of streams
         self.as_stream = False
 
     def add(self, *types: Type, rows: Sequence[tuple[Any, ...]]) -> p.Scan:
@@ -75,14 +78,20 @@ class MemorySource:
         types, _ = self.tables[number]
         return p.Scan(number, tuple(p.ScanColumn(column(type_), position) for position, type_ in enumerate(types)))
 
-    def scan(self, scan: Any) -> Any:
+    def scan(self, scan: Any, conditions: Sequence[p.Expression]) -> Any:
         self.scans.append(scan)
+        self.conditions.append(tuple(conditions))
         types, rows = self.tables[scan.table]
         arrays = [vector_values.to_arrow([row[item.source] for row in rows], types[item.source])
                   for item in scan.columns] or [pa.nulls(len(rows))]
         table = pa.Table.from_arrays(arrays, [str(position) for position in range(len(arrays))])
-        return pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=2)) \
-            if self.as_stream else table
+        if not self.as_stream:
+            return table
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            self.openings += 1
+            yield from table.to_batches(max_chunksize=2)
+        return Stream(table.schema, len(rows), batches)
 
 
 def outputs(node: p.Node) -> tuple[p.Column, ...]:

@@ -236,7 +236,7 @@ def test_foreign_keys_that_cannot_be() -> None:
             (ForeignKeyDefinition(("a",), key.SELF), errors.UndefinedObject),
             (ForeignKeyDefinition(("z",), target.id), errors.UndefinedColumn),
             (ForeignKeyDefinition(("a",), target.id, ("z",)), errors.UndefinedColumn),
-            (ForeignKeyDefinition(("a", "a"), target.id, ("a", "b")), errors.DuplicateColumn)):
+            (ForeignKeyDefinition(("a", "b"), target.id, ("a", "a")), errors.DuplicateColumn)):
         with pytest.raises(error):
             make(catalog, "user", definition)
     with pytest.raises(errors.InvalidForeignKey, match="another database"):

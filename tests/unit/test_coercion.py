@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phantomdb.core.query import coercion
+from phantomdb.core.query.builder import type_of_value
+from phantomdb.core.query.casts import cast
 from phantomdb.core.query.coercion import Context, can_cast, common_type, distance, same_shape
 from phantomdb.core.query.errors import UndefinedFunction
 from phantomdb.core.query.functions import registry
@@ -134,3 +136,12 @@ def test_untyped_literals(name: str, types: tuple[Type, ...], untyped: tuple[boo
 def test_what_is_not_there(name: str, types: tuple[Type, ...]) -> None:
     with pytest.raises(UndefinedFunction):
         registry.resolve(name, types)
+
+
+def test_a_list_without_items_fits_any_array_and_jsonb() -> None:
+    empty = type_of_value([])
+    assert empty == type_of_value([None, None])
+    assert all(can_cast(empty, target, Context.IMPLICIT) for target in (array(INT), array(array(TEXT)), JSON))
+    assert not can_cast(empty, INT, Context.EXPLICIT)
+    assert common_type([empty, array(INT)]) == common_type([array(INT), empty]) == array(INT)
+    assert cast([], empty, array(INT)) == cast([], empty, JSON) == []

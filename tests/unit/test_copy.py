@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from collections.abc import Iterator
 from decimal import Decimal
@@ -454,3 +455,84 @@ def test_runs_come_out_in_order(pairs: list[list[tuple[bytes, bytes]]], limit: i
         for batch in pairs:
             runs.add(batch)
         assert list(runs) == sorted(pair for batch in pairs for pair in batch)
+
+
+# -------------------------------------------------------------------- streams, Arrow files
+
+def test_a_stream_gives_all_rows_once(database: phantomdb.Database) -> None:
+    database.sql("INSERT INTO t SELECT i, 'n' || i, i FROM generate_series(1, 25000) AS g(i)")
+    sql = database.frontend("sql")
+    for where, count in (("", 25_000), (" WHERE a = 7", 1), (" WHERE a < 0", 0)):
+        sizes: list[int] = []
+
+        def use(stream: Any, sizes: list[int] = sizes) -> set[int]:
+            found = set()
+            while rows := stream.fetchmany(1000):
+                sizes.append(len(rows))
+                found |= {row[0] for row in rows}
+            return found
+
+        assert len(sql.stream(f"SELECT a, b FROM t{where}", use)) == count == sum(sizes)
+        assert max(sizes, default=0) <= 1000
+    assert sql.stream("SELECT a FROM t", lambda stream: pa.table(stream).num_rows) == 25_000
+    assert sql.stream("DELETE FROM t WHERE a = 1 RETURNING a", lambda stream: stream.fetchmany(5)) == [(1,)]
+    for text in ("DELETE FROM t WHERE a = 2", "SELECT 1; SELECT 2", ""):
+        with pytest.raises(e.QueryError):
+            sql.stream(text, lambda stream: None)
+
+
+def test_a_stream_sees_one_snapshot_and_its_own_writes(database: phantomdb.Database) -> None:
+    database.sql("INSERT INTO t SELECT i, 'n', i FROM generate_series(1, 25000) AS g(i)")
+    sql = database.frontend("sql")
+
+    def use_later(stream: Any) -> int:
+        count = len(stream.fetchmany(10))
+        database.run(lambda txn: txn.sql("DELETE FROM t WHERE a > 20000"))
+        while rows := stream.fetchmany(5000):
+            count += len(rows)
+        return count
+
+    assert sql.stream("SELECT a FROM t", use_later) == 25_000
+    sql.execute("BEGIN; DELETE FROM t WHERE a > 100")
+    assert sql.stream("SELECT a FROM t", lambda stream: pa.table(stream).num_rows) == 100
+    sql.execute("ROLLBACK")
+    with pytest.raises(ZeroDivisionError):
+        sql.stream("SELECT a FROM t", lambda stream: 1 // 0)
+    assert database.sql("SELECT count(*) FROM t").scalar() == 20_000
+
+
+def test_arrow_streams_and_files_are_read(database: phantomdb.Database, tmp_path: Path) -> None:
+    data = pa.table({"a": pa.array([1, 2], pa.int64()), "b": ["x", None]})
+    for name, make in (("file", pa.ipc.new_file), ("stream", pa.ipc.new_stream)):
+        path = str(tmp_path / name)
+        with make(path, data.schema) as writer:
+            writer.write_table(data)
+        assert database.sql(f"COPY t FROM '{path}' (FORMAT arrow)").row_count == 2
+        assert rows(database) == [(1, "x", None), (2, None, None)]
+        database.sql("DELETE FROM t")
+    with pytest.raises(e.BadFileFormat, match="no Arrow file"):
+        database.sql(f"COPY t FROM '{write(tmp_path, 'a,b')}' (FORMAT arrow)")
+
+
+def test_json_values_of_json_lines_stay_what_they_are(database: phantomdb.Database, tmp_path: Path) -> None:
+    """The text "{}" is a text, and no document."""
+    database.sql("CREATE TABLE j (a int, d jsonb)")
+    values: list[Any] = ["x", "{}", 1, 1.5, True, [1, "a", None], {"k": []}]
+    lines = [f'{{"a":{place},"d":{value}}}' for place, value in enumerate(
+        ['"x"', '"{}"', "1", "1.5", "true", '[1,"a",null]', '{"k":[]}'])]
+    database.sql(f"COPY j FROM '{write(tmp_path, chr(10).join(lines))}' (FORMAT jsonl)")
+    assert [row[1] for row in rows(database, "j")] == values
+    database.sql(f"COPY j TO '{tmp_path}/out.jsonl' (FORMAT jsonl)")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == list(
+        map(json.loads, lines))
+
+
+def test_whole_numbers_of_other_sizes(database: phantomdb.Database) -> None:
+    database.sql("CREATE TABLE n (s smallint, i int, b bigint, r real, d double precision)")
+    big = (1 << 53) + 1
+    database.load("n", pa.table({"s": pa.array([1, None], pa.int64()), "i": pa.array([2, 3], pa.int16()),
+                                 "b": pa.array([4, 5], pa.uint8()), "r": pa.array([6, 7], pa.int64()),
+                                 "d": pa.array([big, 9], pa.int64())}))
+    assert rows(database, "n") == [(1, 2, 4, 6.0, float(big)), (None, 3, 5, 7.0, 9.0)]
+    with pytest.raises(e.NumericValueOutOfRange, match="row 2"):
+        database.load("n", pa.table({"s": pa.array([1, 40_000], pa.int64())}))

@@ -14,6 +14,7 @@ import phantomdb
 from phantomdb import dbapi
 from phantomdb.core.errors import DatabaseLocked, PhantomError, RetryableConflict
 from phantomdb.core.query.errors import UniqueViolation
+from phantomdb.core.values import Interval
 
 
 @pytest.fixture
@@ -302,6 +303,36 @@ def test_executemany_with_values_of_many_types(connection: dbapi.Connection) -> 
     assert connection.executemany("INSERT INTO d VALUES (?)", [(day,) for day in days]).rowcount == 3
     assert connection.execute("SELECT d FROM d ORDER BY d").fetchall() == [
         (datetime.date(2024, 2, 29),), (datetime.date(2024, 3, 1),), (None,)]
+
+
+DAY, WEEK = datetime.timedelta(1), datetime.timedelta(7, 3)
+
+
+@pytest.mark.parametrize("type_, value, rows, stored", [
+    ("interval", "?", [DAY, None, WEEK], [Interval(0, 1, 0), None, Interval(0, 7, 3_000_000)]),
+    ("integer[]", "?", [[1], None, [2, None]], [[1], None, [2, None]]),
+    ("integer[]", "?::INTEGER[]", [[1], [], [None]], [[1], [], [None]]),
+    ("bigint[]", "?::BIGINT[]", [[1], [2**40], []], [[1], [2**40], []]),
+    ("text[]", "?", [["a"], [], ("b",)], [["a"], [], ["b"]]),
+    ("bytea", "?", [bytearray(b"a"), memoryview(b"b"), b"c"], [b"a", b"b", b"c"]),
+    ("numeric", "?", [-2**63, 2**63, 1], [Decimal(-2**63), Decimal(2**63), Decimal(1)])])
+def test_executemany_converts_each_value(connection: dbapi.Connection, type_: str, value: str, rows: list[Any],
+                                         stored: list[Any]) -> None:
+    connection.execute(f"CREATE TABLE many (id integer, v {type_})")
+    for _ in range(2):
+        connection.executemany(f"INSERT INTO many VALUES (?, {value})", list(enumerate(rows)))
+        found = connection.execute("SELECT id, v FROM many").fetchall()
+        assert [value for _, value in sorted(found, key=lambda row: row[0])] == stored
+        connection.execute("DELETE FROM many")
+
+
+def test_executemany_checks_the_bounds_of_each_value(connection: dbapi.Connection) -> None:
+    connection.execute("CREATE TABLE many (v integer)")
+    connection.commit()
+    for rows in ([(-2**31,), (2**31,)], [(1,), (2**63,)]):
+        with pytest.raises(dbapi.DataError):
+            connection.executemany("INSERT INTO many VALUES (?)", rows)
+        connection.rollback()
 
 
 def test_executemany_runs_a_subquery_for_each_row(connection: dbapi.Connection) -> None:

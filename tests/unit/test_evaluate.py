@@ -23,6 +23,7 @@ from phantomdb.core.values import BOOL, DOUBLE, INT, NUMERIC, TEXT, Type, char
 
 UNKNOWN = Literal(BOOL, None)
 TRUTHS = [True, False, None]
+MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def value(expression: Expression, row: Sequence[Any] = (), **context: Any) -> Any:
@@ -87,7 +88,7 @@ def test_comparisons(name: str, truths: list[bool]) -> None:
             middle = Decimal(2) if type_ is NUMERIC else items[1]
             left, right = col(1, type_), of(middle, type_)
             assert value(call(name, left, right), [item]) is truth
-            assert value(call(evaluate._MIRRORED[name], right, left), [item]) is truth
+            assert value(call(MIRRORED[name], right, left), [item]) is truth
             assert value(call(name, left, col(2, type_)), [item, middle]) is truth
             assert value(call(name, of(item, type_), right)) is truth
         for row in ([None, items[0]], [items[0], None]):

@@ -35,7 +35,12 @@ def test_a_query_over_everything(database: phantomdb.Database) -> None:
     shown = lines(database, "EXPLAIN SELECT b, count(*) FROM t GROUP BY b ORDER BY 2 DESC LIMIT 3")
     assert [line.replace("->", "").split()[0] for line in shown if "->" in line or not line.startswith(" ")] == [
         "Limit", "Sort", "Project", "Aggregate", "Scan", "Executor:"]
+    assert shown[-1] == "Executor: rows" and "Access: scan of t" in shown[-2]         # of ten rows
+    database.sql("SET phantomdb.executor = 'vector'")
+    shown = lines(database, "EXPLAIN SELECT b, count(*) FROM t GROUP BY b")
     assert shown[-1].startswith("Executor: vector") and "Access: columns of t" in shown[-2]
+    database.sql("SET phantomdb.executor = 'auto'")
+    assert lines(database, "EXPLAIN SELECT rank() OVER (ORDER BY b) FROM t")[-1].startswith("Executor: vector")
 
 
 @pytest.mark.parametrize(("query", "found"), [
@@ -44,7 +49,11 @@ def test_a_query_over_everything(database: phantomdb.Database) -> None:
     ("SELECT 1 UNION ALL SELECT 2", "Union All"), ("SELECT DISTINCT b FROM t", "Distinct"),
     ("SELECT sum(a) FILTER (WHERE a > 1) OVER (PARTITION BY b) FROM t", "Window"),
     ("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r", "(recursive)"),
-    ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM t y WHERE y.a > t.a)", "SubPlan 1: "),
+    ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM t y WHERE y.a > t.a)", "Nested Loop (semi)"),
+    ("SELECT a, (SELECT max(y.b) FROM t y WHERE y.a > t.a) FROM t", "SubPlan 1: Project"),
+    ("SELECT rank() OVER (ORDER BY a) FROM t WHERE b = (SELECT max(b) FROM t)", "SubPlan 1: Project"),
+    ("SELECT * FROM t WHERE b IN (SELECT b FROM t y WHERE y.a < 3)", "Hash Join (semi)"),
+    ("SELECT * FROM t x LEFT JOIN t y ON y.a = x.a", "(left)"),
     ("SELECT * FROM generate_series(1, 3)", "Function Scan on generate_series"),
     ("SELECT * FROM information_schema.tables", "Catalog Scan on information_schema.tables"),
     ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", "Conflict Resolution: NOTHING"),
@@ -68,6 +77,34 @@ def test_analyze_runs(database: phantomdb.Database) -> None:
     assert database.sql("SELECT count(*) FROM t").scalar() == 4
     assert "Actual Rows: 4" in lines(database, "EXPLAIN ANALYZE SELECT * FROM t")
     assert lines(database, "EXPLAIN (ANALYZE false) DELETE FROM t")[-1].startswith("Executor")
+
+
+def test_each_node_is_measured(database: phantomdb.Database) -> None:
+    query = "SELECT count(*) FROM t x JOIN t y ON y.a = x.a + 1 WHERE x.a < 5 AND y.b <> 'n3'"
+    shown = lines(database, f"EXPLAIN ANALYZE {query}")
+    assert "Executor: rows" in shown and "Actual Rows: 1" in shown
+    joined, first, second = (next(line for line in shown if found in line)
+                             for found in ("(inner)", "Scan on t  (estimated rows=4)", "Scan on t  (estimated rows=1)"))
+    assert "(actual rows=3 loops=1 " in joined and "(actual rows=4 loops=1 " in first
+    assert "(actual rows=3 loops=4 " in second
+    again = lines(database, f"EXPLAIN ANALYZE {query}")
+    assert any("(actual rows=3 loops=4 " in line for line in again)                    # counted for each run by itself
+    database.sql("SET phantomdb.executor = 'vector'")
+    [found] = database.sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").scalar()
+    nodes = [found["Plan"]]
+    names = {}
+    while nodes:
+        node = nodes.pop()
+        names[node["Node Type"]] = node["Actual Rows"]
+        nodes += node.get("Plans", [])
+    assert found["Actual Rows"] == 1 and any("Join" in name and rows == 3 for name, rows in names.items())
+
+
+def test_the_rows_of_a_change_are_measured(database: phantomdb.Database) -> None:
+    shown = lines(database, "EXPLAIN ANALYZE UPDATE t SET b = 'x' WHERE a BETWEEN 2 AND 4")
+    assert shown[0] == "Update on t" and any("Scan on t" in line and "actual rows=3" in line for line in shown)
+    shown = lines(database, "EXPLAIN ANALYZE INSERT INTO t SELECT a + 10, b FROM t WHERE a IN (2, 3)")
+    assert any("Scan on t" in line and "actual rows=2" in line for line in shown) and "Actual Rows: 2" in shown
 
 
 def test_blocks_that_are_read_are_counted(tmp_path: Path) -> None:

@@ -156,12 +156,23 @@ def test_text(name: str, arguments: tuple[Any, ...], expected: Any) -> None:
     assert call(name, *arguments) == expected
 
 
+class Till:
+    """The settings of a session that has one."""
+
+    def show(self, name: str) -> str | None:
+        return {"application_name": "till"}.get(name)
+
+    def change(self, name: str, value: str, is_local: bool) -> str:
+        return f"{name}={value} {is_local}"
+
+
 def test_what_the_session_says() -> None:
     with context.use(context.StatementContext(user="ann", database="shop", search_path=("app", "public"),
-                                              settings={"application_name": "till"})):
+                                              configuration=Till())):
         assert call("current_user") == "ann" and call("current_database") == "shop" and call("current_schema") == "app"
         assert call("current_schemas", True) == ["pg_catalog", "app", "public"]
-        assert call("current_setting", "application_name") == "till" and call("current_setting", "TimeZone") == "UTC"
+        assert call("current_setting", "Application_Name") == "till"
+        assert call("set_config", "A", "b", True) == "a=b True"
         assert call("current_setting", "nonsense", True) is None
         assert state_of("current_setting", "nonsense") == "42704"
         assert call("version").startswith("PostgreSQL 15")

@@ -430,6 +430,17 @@ def test_to_char_of_intervals() -> None:
         call("to_char", (INTERVAL, "1 day"), (TEXT, "Month"))
 
 
+@pytest.mark.parametrize(("span", "expected"), [            # what PostgreSQL 15 gives
+    ("-20459year -256 days  -120hours 866seconds", "-20459 -20460 -59 -60 00 -256 AM -11 -119 -45 -34"),
+    ("0year -256 days  -120hours", "0000 -001 00 -1 00 -256 AM 012 -120 00 00"),
+    ("0year 0 days  0hours", "0000 -001 00 -1 00 00 AM 12 00 00 00"),
+    ("1year 1month 1day 1hours 1minute 1second", "0001 0001 01 01 01 01 AM 01 01 01 01"),
+    ("-1year -1month -1day -1hours -1minute -1second", "-0001 -0002 -01 -02 -01 -1 AM -01 -01 -01 -01")])
+def test_to_char_of_intervals_in_iso_years(span: str, expected: str) -> None:
+    template = "YYYY IYYY YY IY MM DD PM HH12 HH24 MI SS"
+    assert call("to_char", (INTERVAL, span), (TEXT, template)) == expected
+
+
 @pytest.mark.parametrize(("number", "template", "expected"), [
     ("-0.1", "99.99", "  -.10"), ("-0.1", "FM9.99", "-.1"), ("-0.1", "FM90.99", "-0.1"), ("0.1", "0.9", " 0.1"),
     ("12", "9990999.9", "    0012.0"), ("12", "FM9990999.9", "0012."), ("485", "999", " 485"), ("-485", "999", "-485"),

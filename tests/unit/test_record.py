@@ -102,8 +102,16 @@ def test_wrong_types(kind: Kind, value: Any) -> None:
         RecordCodec([kind]).encode((value,))
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**4000, 123456789012345678901234567890])
+def test_a_long_int_in_a_document_is_a_decimal(number: int) -> None:
+    codec = RecordCodec([Kind.JSON])
+    (document,) = codec.decode(codec.encode(({"a": [number, 1]},)))
+    assert document == {"a": [Decimal(number), 1]}
+    assert isinstance(document["a"][0], Decimal)
+
+
 @pytest.mark.parametrize(("kind", "value"), [
-    (Kind.INT, 2**63), (Kind.INT, -(2**63) - 1), (Kind.INTERVAL, Interval(2**31, 0, 0)), (Kind.JSON, {"a": 2**63}),
+    (Kind.INT, 2**63), (Kind.INT, -(2**63) - 1), (Kind.INTERVAL, Interval(2**31, 0, 0)),
     (Kind.INTERVAL, Interval(0, 0, -(2**63))),
 ])
 def test_out_of_range(kind: Kind, value: Any) -> None:

@@ -131,6 +131,7 @@ def test_definitions_are_part_of_the_transaction(sql: SqlSession) -> None:
 
 
 def test_an_index_made_over_rows_is_used(sql: SqlSession) -> None:
+    sql.execute("INSERT INTO item (id, grp) SELECT i, i FROM generate_series(100, 300) AS g(i)")
     sql.execute("CREATE INDEX item_grp ON item (grp)")
     shown = "\n".join(row[0] for row in sql.execute("EXPLAIN SELECT id FROM item WHERE grp = 10").fetchall())
     assert "item_grp" in shown

@@ -302,7 +302,7 @@ def test_upkeep(sql: SqlSession, database: phantomdb.Database) -> None:
 
 @pytest.mark.parametrize("text", [
     "LISTEN x", "NOTIFY x", "UNLISTEN *", "GRANT SELECT ON t TO x", "REVOKE ALL ON t FROM x", "CALL f()", "DO 'x'",
-    "DECLARE c CURSOR FOR SELECT 1", "FETCH 1 FROM c", "CLOSE c", "LOCK TABLE t", "REINDEX TABLE t", "CLUSTER t",
+    "DECLARE c CURSOR FOR SELECT 1", "FETCH 1 FROM c", "CLOSE c", "REINDEX TABLE t", "CLUSTER t",
     "COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "COMMIT PREPARED 'x'", "SET TRANSACTION SNAPSHOT 'x'",
 ])
 def test_what_is_not_there_is_refused_by_its_name(sql: SqlSession, text: str) -> None:

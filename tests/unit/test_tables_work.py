@@ -141,9 +141,8 @@ def test_an_index_in_steps(house: House, numbers: int, monkeypatch: pytest.Monke
     work.build_index(house.tables, numbers, index)       # nothing to do
 
 
-def test_a_build_goes_on_after_a_crash(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_goes_on_where_it_stopped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "BATCH_ROWS", 4)
-    house = House(opened())
     table = house.table("t", {"id": INT, "a": INT}, key=["id"])
     house.insert(table, *((n, n) for n in range(20)))
     index = house.index(table, 2, is_unique=True, is_online=True)
@@ -156,14 +155,12 @@ def test_a_build_goes_on_after_a_crash(opened: Any, monkeypatch: pytest.MonkeyPa
             raise Stop
     with pytest.raises(Stop):
         work.build_index(house.tables, table, index, stop)
-    house.database.close()
-    again = House(opened())
-    with again.transaction() as rows:
+    with house.transaction() as rows:
         assert work.unfinished_builds(rows.catalog) == [work.BuildIndex(table, index)]
     counts: list[int] = []
-    work.build_index(again.tables, table, index, counts.append)
+    work.build_index(house.tables, table, index, counts.append)
     assert counts == [4, 8, 12]
-    again.check(table)
+    house.check(table)
 
 
 def test_a_unique_build_that_fails_is_dropped(house: House, numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import datetime
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,8 +30,9 @@ from plans import (
     values,
 )
 
+from phantomdb.core._ext.document import encode
 from phantomdb.core.errors import DatabaseClosed
-from phantomdb.core.query import context
+from phantomdb.core.query import context, vector_sessions
 from phantomdb.core.query import plan as p
 from phantomdb.core.query.errors import (
     DivisionByZero,
@@ -39,7 +42,10 @@ from phantomdb.core.query.errors import (
     StatementTimeout,
     UndefinedTable,
 )
-from phantomdb.core.query.vector import Cancellation, VectorExecutor, VectorResult, _Slot
+from phantomdb.core.query.cancellation import Cancellation
+from phantomdb.core.query.vector import VectorExecutor
+from phantomdb.core.query.vector_results import VectorResult
+from phantomdb.core.query.vector_sessions import Stream, _slot_class
 from phantomdb.core.values import (
     ANY,
     BIGINT,
@@ -136,8 +142,8 @@ def test_scans_take_and_results_give_all_kinds(executor: VectorExecutor, source:
 
 def test_a_field_of_a_flexible_table(executor: VectorExecutor) -> None:
     class Documents:
-        def scan(self, scan: Any) -> pa.Table:
-            return pa.table({"any name": ['{"b": 1}', "[1, 2]", None]})
+        def scan(self, scan: Any, conditions: Any) -> pa.Table:
+            return pa.table({"any name": pa.array([encode({"b": 1}), encode([1, 2]), None], pa.binary())})
     scan = p.Scan(1, (p.ScanColumn(column(ANY), 5),))
     result = executor.run(query(scan), (), Documents())
     assert result.fetchall() == [({"b": 1},), ([1, 2],), (None,)]
@@ -158,10 +164,10 @@ def test_streams_and_tables_of_any_size(executor: VectorExecutor, source: Memory
 def test_a_stream_that_duckdb_reads_twice_is_opened_twice(source: MemorySource) -> None:
     source.as_stream = True
     scan = source.add(INT, rows=[(1,), (2,), (3,)])
-    slot = _Slot()
-    slot.set(source.scan(scan), lambda: source.scan(scan))
+    slot = _slot_class()()
+    slot.set(source.scan(scan, ()))
     for reads in (1, 2, 3):
-        assert pa.table(slot).num_rows == 3 and len(source.scans) == reads
+        assert pa.table(slot).num_rows == 3 and source.openings == reads
 
 
 def test_nothing_of_a_statement_is_left_for_the_next(executor: VectorExecutor, source: MemorySource) -> None:
@@ -171,7 +177,61 @@ def test_nothing_of_a_statement_is_left_for_the_next(executor: VectorExecutor, s
         other = source.add(TEXT, rows=[("y",)])
         assert run(executor, other, source).fetchall() == [("y",)]
     [session] = executor._idle
-    assert session._large == [] and all(slot._data is None for slot in session._slots)
+    assert len(session.slots) == 1 and session.slots[0]._data is None
+
+
+# -------------------------------------------------------------------- texts that come again
+
+def test_a_text_that_comes_again_is_prepared_and_reads_other_rows(executor: VectorExecutor, source: MemorySource,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_sessions, "PREPARED_TEXTS", 2)
+    scan = source.add(BIGINT, rows=[(1,)])
+    asked = query(p.Aggregate(scan, (), items(aggregate_call("sum", outputs(scan)[0]), aggregate_call("count"))))
+    for total in (10, 20, 30, 40):
+        source.tables[scan.table] = ((BIGINT,), [(total,)] * 2)
+        assert executor.run(asked, (), source).fetchall() == [(2 * total, 2)]
+    [session] = executor._idle
+    assert len(executor._printed) == 1 and [name is not None for name in session._prepared.values()] == [True]
+    source.tables[scan.table] = ((BIGINT,), [(1,)] * 100_000)             # so many more that it is planned anew
+    assert executor.run(asked, (), source).fetchall() == [(100_000, 100_000)]
+    source.tables[scan.table] = ((BIGINT,), [(0,)] * 2)
+    failing = query(project(scan, call("/", 1, outputs(scan)[0])))
+    for _ in range(3):
+        with pytest.raises(DivisionByZero):
+            executor.run(failing, (), source)
+    for number in range(3):                                  # others push the first ones out
+        other = query(project(scan, call("+", outputs(scan)[0], p.Literal(BIGINT, number))))
+        for _ in range(3):
+            assert executor.run(other, (), source).fetchall() == [(number,)] * 2
+    assert len(session._prepared) == 2
+    assert executor.run(asked, (), source).fetchall() == [(0, 2)]
+
+
+def test_what_hangs_on_the_moment_is_not_kept(executor: VectorExecutor) -> None:
+    asked = query(project(series(2), call("now"), call("current_user")))
+    for year in (2020, 2021):
+        moment = datetime.datetime(year, 1, 2, tzinfo=datetime.UTC)
+        with context.use(context.StatementContext(now=moment, user=f"user {year}")):
+            assert executor.run(asked, (), MemorySource()).fetchall() == [(moment, f"user {year}")] * 2
+    assert not executor._printed
+
+
+def test_without_the_private_names_of_duckdb(source: MemorySource, monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit(session: vector_sessions.Session, sql: str, parameters: Any) -> Any:
+        return session.cursor.sql(sql, params=parameters).to_arrow_reader(vector_sessions.BATCH_ROWS)
+    monkeypatch.setattr(vector_sessions, "_slot_class", lambda: vector_sessions._Slot)
+    monkeypatch.setattr(vector_sessions.Session, "_submit", submit)
+    executor = plans.executor()
+    try:
+        for source.as_stream in (False, True):
+            scan = source.add(INT, rows=[(number,) for number in range(30_000)])
+            other = source.again(scan.table)
+            joined = p.Join(p.JoinKind.INNER, scan, other, call("=", *outputs(scan), *outputs(other)))
+            asked = query(p.Aggregate(joined, (), items(aggregate_call("count"))))
+            for _ in range(3):
+                assert executor.run(asked, (), source).fetchall() == [(30_000,)]
+    finally:
+        executor.close()
 
 
 # -------------------------------------------------------------------- sessions
@@ -234,13 +294,13 @@ def test_the_moment_and_user_are_those_of_the_statement(executor: VectorExecutor
 
 def test_timeout(executor: VectorExecutor) -> None:
     with pytest.raises(StatementTimeout) as caught:
-        run(executor, endless(), timeout_s=0.1)
+        run(executor, endless(), cancel=Cancellation(0.1))
     assert caught.value.code == "statement_timeout"
-    assert run(executor, project(DUAL, 1), timeout_s=60).fetchall() == [(1,)]
+    assert run(executor, project(DUAL, 1), cancel=Cancellation(60)).fetchall() == [(1,)]
 
 
 def test_a_timeout_counts_for_a_streamed_result_too(executor: VectorExecutor) -> None:
-    result = run(executor, series(600_000), timeout_s=2, is_streamed=True)
+    result = run(executor, series(600_000), cancel=Cancellation(2), is_streamed=True)
     assert len(executor._idle) == 0
     time.sleep(2.1)
     with pytest.raises(StatementTimeout):
@@ -321,17 +381,26 @@ def test_errors_of_the_source_come_out_as_they_are(executor: VectorExecutor) -> 
         def __init__(self, at_once: bool) -> None:
             self.at_once = at_once
 
-        def scan(self, scan: Any) -> Any:
+        def scan(self, scan: Any, conditions: Any) -> Any:
             if self.at_once:
                 raise UndefinedTable("gone")
 
             def batches() -> Iterator[pa.RecordBatch]:
                 yield pa.record_batch({"c": pa.array([1], pa.int32())})
                 raise UndefinedTable("gone")
-            return pa.RecordBatchReader.from_batches(pa.schema([("c", pa.int32())]), batches())
+            return Stream(pa.schema([("c", pa.int32())]), 1, batches)
     scan = p.Scan(1, (p.ScanColumn(column(INT), 0),))
     for at_once in (True, False):
         with pytest.raises(UndefinedTable, match="gone"):
             executor.run(query(scan), (), Broken(at_once))
     assert isinstance(UndefinedTable("gone"), QueryError)
     assert len(executor._idle) == 1
+
+
+# -------------------------------------------------------------------- the end of the process
+
+def test_an_open_database_is_closed_in_silence_when_the_process_ends(tmp_path: Path) -> None:
+    text = (f"import phantomdb\ndatabase = phantomdb.open({str(tmp_path / 'db')!r})\n"
+            "print(database.sql('SELECT sum(i) FROM generate_series(1, 100000) s(i) GROUP BY i % 2').fetchall())\n")
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sql_tools import sql_database
 
 from definition_tools import Sql
 
@@ -81,6 +82,16 @@ def test_object_ids_are_distinct_and_stay(sql: Sql) -> None:
     sql.run("alter table item add check (n > 0); alter table item rename to thing")
     after = {row["conname"]: row["oid"] for row in rows(sql, "pg_constraint")}
     assert before.items() <= after.items()
+
+
+def test_no_schema_has_the_id_of_pg_catalog() -> None:
+    """One that had made the join of collations and schemas give a row twice."""
+    with sql_database("".join(f"CREATE SCHEMA s{number};" for number in range(15))) as session:
+        assert session.execute("SELECT oid FROM pg_namespace GROUP BY oid HAVING count(*) > 1").fetchall() == []
+        text = """SELECT attname, (SELECT collname FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+                  WHERE c.oid = a.attcollation) FROM pg_attribute a"""
+        session.execute("CREATE TABLE t (a text)")
+        assert session.execute(text).fetchall() == [("a", "default")]
 
 
 def test_information_schema_tables_and_columns(sql: Sql) -> None:

@@ -24,7 +24,7 @@ from phantomdb.core.query.errors import (
     NullValueNotAllowed,
     NumericValueOutOfRange,
 )
-from phantomdb.core.query.functions.forms import DISTINCT, DIVIDE, ORDER, TAIL, once
+from phantomdb.core.query.functions.forms import DISTINCT, DIVIDE, EACH, ORDER, TAIL, once
 from phantomdb.core.query.functions.json import document_of
 from phantomdb.core.query.functions.numbers import INTEGERS, numeric_quotient, quotient_type
 from phantomdb.core.query.functions.registry import DuckForm, FunctionKind, Like, Overload, Pattern, register
@@ -209,6 +209,23 @@ def _finite_form(name: str, type_name: str) -> DuckForm:
     return form
 
 
+def _interval_sum_form(arguments: Sequence[str], _types: Sequence[Type], _result: Type) -> str:
+    """Part by part, of which there is no DISTINCT."""
+    span = arguments[0]
+    minutes = f"date_part('hour', {span}) * 60 + date_part('minute', {span})"
+    parts = [f"sum({part}){TAIL}" for part in (
+        f"date_part('year', {span}) * 12 + date_part('month', {span})", f"date_part('day', {span})",
+        f"({minutes}) * 60000000 + date_part('microseconds', {span})")]
+
+    def check(names: Sequence[str]) -> str:
+        months, days, clock = names
+        return (f"CASE WHEN greatest(abs({months}), abs({days})) >= {2**31} OR abs({clock}) >= {2**63} THEN "
+                "error('phantomdb[datetime_out_of_range] interval out of range') "
+                f"ELSE to_months(CAST({months} AS INTEGER)) + to_days(CAST({days} AS INTEGER)) "
+                f"+ to_microseconds(CAST({clock} AS BIGINT)) END")
+    return EACH + once(parts, check)
+
+
 def _average_form(arguments: Sequence[str], types: Sequence[Type], result: Type) -> str:
     digits = max(16, types[0].scale or 0)
     total = f"CAST(sum({DISTINCT}{arguments[0]}){TAIL} AS VARCHAR)"
@@ -224,7 +241,7 @@ aggregate("sum", (BIGINT,), decimal(38), NumericSum, _numeric_sum_form, "sum, ex
 aggregate("sum", (NUMERIC,), _sum_type, NumericSum, _numeric_sum_form, "sum, exact")
 aggregate("sum", (REAL,), REAL, RealSum, _finite_form("sum", "FLOAT"), "sum")
 aggregate("sum", (DOUBLE,), DOUBLE, DoubleSum, _finite_form("sum", "DOUBLE"), "sum")
-aggregate("sum", (INTERVAL,), INTERVAL, IntervalSum, None, "sum")
+aggregate("sum", (INTERVAL,), INTERVAL, IntervalSum, _interval_sum_form, "sum")
 for _type in INTEGERS:
     aggregate("avg", (_type,), NUMERIC, NumericAverage, _average_form, "sum divided by count, as numerics are divided")
 aggregate("avg", (NUMERIC,), lambda types: quotient_type((types[0], decimal(19))), NumericAverage, _average_form,

@@ -147,7 +147,8 @@ def _index_definition(oid: int, column: int = 0, _is_pretty: bool = False) -> st
     if column == 0:
         return o.index_definition(_catalog(), table, index)
     parts = ([o.quoted(table.column_by_id(number).name) for number in table.primary_key] if index is None
-             else [o.index_part(table, part) for part in index.columns])
+             else [o.index_part(table, part) for part in index.columns]
+             + [o.quoted(table.column_by_id(number).name) for number in index.included])
     return parts[column - 1] if 0 < column <= len(parts) else ""
 
 

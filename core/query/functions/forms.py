@@ -11,7 +11,11 @@ An argument named more than once is computed once: what is not just a column or 
 Forms have marks that vector_functions.py fills in: PYTHON, the name under which the definition is known to DuckDB;
 DIVIDE, that of the division of numerics; in aggregates and windows DISTINCT and ORDER for what comes before and after
 the arguments, NULLS for IGNORE NULLS, TAIL for FILTER and OVER after each call. A template has them as {python},
-{divide}, {distinct}, {order}, {nulls}, {tail}.
+{divide}, {distinct}, {order}, {nulls}, {tail}, and so on.
+
+What hangs on the session's time zone is written with local() and moment(), which go from a moment to what the clock
+shows, and back; IS_UTC is TRUE where the two are the same. Those marks are filled in for each statement. A form of an
+aggregate that has the mark EACH does not hold for DISTINCT.
 """
 from __future__ import annotations
 
@@ -21,8 +25,11 @@ from collections.abc import Callable, Sequence
 from phantomdb.core.values import Type
 
 # A text of SQL never has a NUL, so these stand for nothing a user wrote.
-PYTHON, DIVIDE, DISTINCT, ORDER, NULLS, TAIL = (f"\0{name}\0" for name in (
-    "python", "divide", "distinct", "order", "nulls", "tail"))
+PYTHON, DIVIDE, DISTINCT, ORDER, NULLS, TAIL, EACH = (f"\0{name}\0" for name in (
+    "python", "divide", "distinct", "order", "nulls", "tail", "each"))
+# Microseconds since 1970 of the local clock at a moment, of the moment of a local time; each opens a parenthesis.
+LOCAL, MOMENT, IS_UTC, LOCAL_IN, MOMENT_IN = (f"\0{name}\0" for name in (
+    "local", "moment", "is utc", "local in", "moment in"))
 # An argument as long as that, or with a call in it, is bound to a name rather than written twice.
 _REPEATABLE_CHARACTERS = 60
 _CALL = re.compile(r"(?i)\b(?!(?:cast|as|decimal|in|and|or)\b)[a-z_]\w*\"?\s*\(|\b(?:lambda|select|case)\b|\0")
@@ -49,10 +56,42 @@ def fast(condition: str, value: str) -> Callable[[Sequence[str], Sequence[Type],
     return form
 
 
+def local(moment: str) -> str:
+    """What the session's clock shows at a timestamp with time zone."""
+    return f"make_timestamp({LOCAL}{moment}))"
+
+
+def moment(local_time: str) -> str:
+    """The moment at which the session's clock shows a timestamp."""
+    return f"make_timestamptz({MOMENT}{local_time}))"
+
+
+def without_zone(moment: str) -> str:
+    """What a clock in UTC shows."""
+    return f"make_timestamp(epoch_us({moment}))"
+
+
+_TEXT_LITERAL = re.compile(r"'((?:[^']|'')*)'")
+_INT_LITERAL = re.compile(r"CAST\((-?\d+) AS (?:SMALLINT|INTEGER|BIGINT)\)")
+
+
+def text_of(argument: str) -> str | None:
+    """The text that an argument is, if it is a literal."""
+    found = _TEXT_LITERAL.fullmatch(argument)
+    return None if found is None else found.group(1).replace("''", "'")
+
+
+def int_of(argument: str) -> int | None:
+    """The whole number that an argument is, if it is a literal."""
+    found = _INT_LITERAL.fullmatch(argument)
+    return None if found is None else int(found.group(1))
+
+
 ASCII = "strlen({0}) = length({0})"
 FINITE = "isfinite({value})"
 
 
 def template(text: str, arguments: Sequence[str]) -> str:
     """A template with its arguments and marks."""
-    return text.format(*arguments, python=PYTHON, divide=DIVIDE, distinct=DISTINCT, order=ORDER, nulls=NULLS, tail=TAIL)
+    return text.format(*arguments, python=PYTHON, divide=DIVIDE, distinct=DISTINCT, order=ORDER, nulls=NULLS, tail=TAIL,
+                       each=EACH, local_in=LOCAL_IN, moment_in=MOMENT_IN)

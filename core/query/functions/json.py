@@ -24,7 +24,6 @@ from phantomdb.core.query.errors import (
     QueryError,
 )
 from phantomdb.core.query.functions import json_documents as documents
-from phantomdb.core.query.functions.forms import PYTHON, once
 from phantomdb.core.query.functions.json_documents import inner, outer, text_of
 from phantomdb.core.query.functions.numbers import scalar
 from phantomdb.core.query.functions.registry import (
@@ -191,32 +190,9 @@ def _as_text(python: Callable[..., Any]) -> Callable[..., str | None]:
     return function
 
 
-# A JSON pointer knows any key; in an array it would take one of digits as a number.
-_POINTER = "('/' || replace(replace({1}, '~', '~0'), '/', '~1'))"
-_WITHOUT_FRACTION = "NOT regexp_matches({value}, '[0-9][.eE]')"
-
-
-def _part_form(path: str, condition: str, *, is_text: bool) -> DuckForm:
-    def form(arguments: Sequence[str], _types: Sequence[Type], _result: Type) -> str:
-        def body(names: Sequence[str]) -> str:
-            place = path.format(*names)
-            value = f"json_extract({names[0]}, {place})"
-            test = f"({condition.format(*names)}) AND {_WITHOUT_FRACTION.format(value=value)}"
-            if is_text:
-                # objects and arrays are written in another way
-                test += f" AND left({value}, 1) NOT IN ('{{', '[')"
-                value = f"json_extract_string({names[0]}, {place})"
-            return f"CASE WHEN ({test}) IS NOT FALSE THEN {value} ELSE {PYTHON}({', '.join(names)}) END"
-        return once(arguments, body)
-    return form
-
-
-for _second, _python, _path, _condition in ((TEXT, _field, _POINTER, "{0}[1] = '{{'"),
-                                            (INT, _element, "('$[' || {1} || ']')", "{1} >= 0 AND {0}[1] = '['")):
-    _register("->", (JSON, _second), JSON, _python, _part_form(_path, _condition, is_text=False),
-              "the field of an object, the element of an array")
-    _register("->>", (JSON, _second), TEXT, _as_text(_python), _part_form(_path, _condition, is_text=True),
-              "... as text")
+for _second, _python in ((TEXT, _field), (INT, _element)):
+    _register("->", (JSON, _second), JSON, _python, None, "the field of an object, the element of an array")
+    _register("->>", (JSON, _second), TEXT, _as_text(_python), None, "... as text")
 _register("#>", (JSON, TEXTS), JSON, _at_path, None, "what stands at a path")
 _register("#>>", (JSON, TEXTS), TEXT, _as_text(_at_path), None, "... as text")
 _register(_both("extract_path"), (JSON, TEXT), JSON, _at_steps, None, "what stands at a path",
@@ -243,9 +219,12 @@ def _has_all(document: Any, keys: list[str | None]) -> bool:
 
 _register("@>", (JSON, JSON), BOOL, documents.contains, None, "has all that the second has")
 _register("<@", (JSON, JSON), BOOL, lambda a, b: documents.contains(b, a), None, "is all in the second")
-_register("?", (JSON, TEXT), BOOL, _has_key, None, "has the key, or the text as an element")
-_register("?|", (JSON, TEXTS), BOOL, _has_any, None, "has one of the keys")
-_register("?&", (JSON, TEXTS), BOOL, _has_all, None, "has all of the keys")
+for _name in ("?", "jsonb_exists"):
+    _register(_name, (JSON, TEXT), BOOL, _has_key, None, "has the key, or the text as an element")
+for _name in ("?|", "jsonb_exists_any"):
+    _register(_name, (JSON, TEXTS), BOOL, _has_any, None, "has one of the keys")
+for _name in ("?&", "jsonb_exists_all"):
+    _register(_name, (JSON, TEXTS), BOOL, _has_all, None, "has all of the keys")
 
 
 def _is_json(kinds: tuple[type, ...]) -> Callable[[str], bool]:
@@ -262,10 +241,8 @@ for _name, _kinds in (("is json", (object,)), ("is json value", (object,)), ("is
     _register(_name, (TEXT,), BOOL, _is_json(_kinds), None, "the text can be read as JSON of the kind")
     _register(_name, (JSON,), BOOL, lambda value, kinds=_kinds: isinstance(value, kinds), None, "is of the kind")
 
-_TYPE_FORM = ("CASE json_type({0}) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string' "
-              "WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE 'number' END")
-_register(_both("typeof"), (JSON,), TEXT, documents.kind_of,
-          f"CASE WHEN {{0}} IS NOT NULL THEN {_TYPE_FORM} END", "object, array, string, number, boolean or null")
+_register(_both("typeof"), (JSON,), TEXT, documents.kind_of, None,
+          "object, array, string, number, boolean or null")
 
 
 def _array_length(document: Any) -> int:
@@ -275,12 +252,7 @@ def _array_length(document: Any) -> int:
     return len(document)
 
 
-def _length_form(arguments: Sequence[str], _types: Sequence[Type], _result: Type) -> str:
-    return once(arguments, lambda names: f"CASE WHEN ({names[0]}[1] = '[') IS NOT FALSE THEN CAST(json_array_length("
-                                         f"{names[0]}) AS INTEGER) ELSE {PYTHON}({names[0]}) END")
-
-
-_register(_both("array_length"), (JSON,), INT, _array_length, _length_form, "how many elements")
+_register(_both("array_length"), (JSON,), INT, _array_length, None, "how many elements")
 
 
 # ---- changed documents

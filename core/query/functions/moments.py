@@ -1,13 +1,12 @@
 """Dates, times and intervals: operators, constructors, and the clock.
 
 The definitions are in moments_arithmetic.py, moments_fields.py, moments_format.py and moments_parse.py; here each gets
-its names, its types and DuckDB's form. What adds months or days to a timestamp with time zone, or takes it apart, hangs
-on the session's zone and is run by the definition alone.
+its names, its types and DuckDB's form, of which the longer ones are in moments_forms.py.
 """
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from phantomdb.core.query.errors import DatetimeOutOfRange, InvalidParameterValu
 from phantomdb.core.query.functions import moments_arithmetic as arithmetic
 from phantomdb.core.query.functions import moments_fields as fields
 from phantomdb.core.query.functions import moments_format, moments_parse, number_format, zones
-from phantomdb.core.query.functions.forms import PYTHON, once
+from phantomdb.core.query.functions import moments_forms as forms
 from phantomdb.core.query.functions.numbers import scalar
 from phantomdb.core.query.functions.registry import DuckForm, Pattern, Volatility
 from phantomdb.core.values import (
@@ -46,17 +45,6 @@ def _scalar(name: str, arguments: tuple[Pattern, ...], result: Type, python: Cal
     scalar(name, arguments, result, python, duckdb, summary, volatility=volatility, **more)
 
 
-def _in_years(value: str) -> DuckForm:
-    """DuckDB's years go beyond 1 to 9999, where the definition raises."""
-    def form(arguments: Sequence[str], _types: Sequence[Type], _result: Type) -> str:
-        def body(names: Sequence[str]) -> str:
-            computed = value.format(*names)
-            return (f"CASE WHEN (year({computed}) BETWEEN 1 AND 9999) IS NOT FALSE THEN {computed} "
-                    f"ELSE {PYTHON}({', '.join(names)}) END")
-        return once(arguments, body)
-    return form
-
-
 _python: Callable[..., Any]
 _form: DuckForm | None
 
@@ -76,92 +64,75 @@ def _swapped(python: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 for _left, _right, _result, _python, _form, _volatility in (
-        (DATE, INT, DATE, arithmetic.add_days, _in_years("({0} + {1})"), IMMUTABLE),
-        (DATE, INTERVAL, TIMESTAMP, lambda d, i: arithmetic.add(arithmetic.midnight(d), i), _in_years("({0} + {1})"),
-         IMMUTABLE),
+        (DATE, INT, DATE, arithmetic.add_days, forms.in_years("({0} + {1})"), IMMUTABLE),
+        (DATE, INTERVAL, TIMESTAMP, lambda d, i: arithmetic.add(arithmetic.midnight(d), i),
+         forms.in_years("({0} + {1})"), IMMUTABLE),
         (DATE, TIME, TIMESTAMP, _add_time, "({0} + {1})", IMMUTABLE),
-        (TIMESTAMP, INTERVAL, TIMESTAMP, arithmetic.add, _in_years("({0} + {1})"), IMMUTABLE),
-        (TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, arithmetic.add_moment, None, STABLE),
+        (TIMESTAMP, INTERVAL, TIMESTAMP, arithmetic.add, forms.in_years("({0} + {1})"), IMMUTABLE),
+        (TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, arithmetic.add_moment, forms.moved_moment("+"), STABLE),
         (TIME, INTERVAL, TIME, _move_clock, None, IMMUTABLE)):
     _scalar("+", (_left, _right), _result, _python, _form, _volatility, summary="later by so much")
     _mirror = _form
     if isinstance(_form, str):
         _mirror = "({1} + {0})"
+    elif _left is TIMESTAMPTZ:
+        _mirror = forms.moved_moment("+", is_span_first=True)
     elif _form is not None:
-        _mirror = _in_years("({1} + {0})")
+        _mirror = forms.in_years("({1} + {0})")
     _scalar("+", (_right, _left), _result, _swapped(_python), _mirror, _volatility, summary="later by so much")
-_scalar("+", (INTERVAL, INTERVAL), INTERVAL, arithmetic.sum_of, summary="the sum, part by part")
+_scalar("+", (INTERVAL, INTERVAL), INTERVAL, arithmetic.sum_of, forms.spans("+"),
+        summary="the sum, part by part")
 
 for _left, _right, _result, _python, _form, _volatility in (
         (DATE, DATE, INT, lambda a, b: (a - b).days, "CAST({0} - {1} AS INTEGER)", IMMUTABLE),
-        (DATE, INT, DATE, lambda d, n: arithmetic.add_days(d, -n), _in_years("({0} - {1})"), IMMUTABLE),
+        (DATE, INT, DATE, lambda d, n: arithmetic.add_days(d, -n), forms.in_years("({0} - {1})"), IMMUTABLE),
         (DATE, INTERVAL, TIMESTAMP, lambda d, i: arithmetic.add(arithmetic.midnight(d), arithmetic.negate(i)),
-         _in_years("({0} - {1})"), IMMUTABLE),
+         forms.in_years("({0} - {1})"), IMMUTABLE),
         (TIMESTAMP, TIMESTAMP, INTERVAL, arithmetic.difference, "({0} - {1})", IMMUTABLE),
-        (TIMESTAMPTZ, TIMESTAMPTZ, INTERVAL, arithmetic.difference, None, IMMUTABLE),
+        (TIMESTAMPTZ, TIMESTAMPTZ, INTERVAL, arithmetic.difference, forms.difference, IMMUTABLE),
         (TIMESTAMP, INTERVAL, TIMESTAMP, lambda t, i: arithmetic.add(t, arithmetic.negate(i)),
-         _in_years("({0} - {1})"), IMMUTABLE),
-        (TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, lambda t, i: arithmetic.add_moment(t, arithmetic.negate(i)), None, STABLE),
-        (TIME, TIME, INTERVAL, lambda a, b: Interval(0, 0, clock_of(a) - clock_of(b)), None, IMMUTABLE),
+         forms.in_years("({0} - {1})"), IMMUTABLE),
+        (TIMESTAMPTZ, INTERVAL, TIMESTAMPTZ, lambda t, i: arithmetic.add_moment(t, arithmetic.negate(i)),
+         forms.moved_moment("-"), STABLE),
+        (TIME, TIME, INTERVAL, lambda a, b: Interval(0, 0, clock_of(a) - clock_of(b)),
+         "to_microseconds(epoch_us({0}) - epoch_us({1}))", IMMUTABLE),
         (TIME, INTERVAL, TIME, lambda t, i: _move_clock(t, arithmetic.negate(i)), None, IMMUTABLE)):
     _scalar("-", (_left, _right), _result, _python, _form, _volatility, summary="earlier by so much; the time between")
-_scalar("-", (INTERVAL, INTERVAL), INTERVAL, lambda a, b: arithmetic.sum_of(a, arithmetic.negate(b)),
+_scalar("-", (INTERVAL, INTERVAL), INTERVAL, lambda a, b: arithmetic.sum_of(a, arithmetic.negate(b)), forms.spans("-"),
         summary="the difference, part by part")
-_scalar("negate", (INTERVAL,), INTERVAL, arithmetic.negate, summary="back as far")
-_scalar("*", (INTERVAL, DOUBLE), INTERVAL, arithmetic.multiply, summary="so many times as long")
-_scalar("*", (DOUBLE, INTERVAL), INTERVAL, _swapped(arithmetic.multiply), summary="so many times as long")
+_scalar("negate", (INTERVAL,), INTERVAL, arithmetic.negate, forms.negated_span, summary="back as far")
+_scalar("*", (INTERVAL, DOUBLE), INTERVAL, arithmetic.multiply, forms.multiplied_span(0),
+        summary="so many times as long")
+_scalar("*", (DOUBLE, INTERVAL), INTERVAL, _swapped(arithmetic.multiply), forms.multiplied_span(1),
+        summary="so many times as long")
 _scalar("/", (INTERVAL, DOUBLE), INTERVAL, arithmetic.divide, summary="the so manieth part")
 
 
 # ---- fields
 
-_OUT_OF_DAY = {"year": "year({1})", "month": "month({1})", "day": "day({1})", "quarter": "quarter({1})",
-               "dow": "dayofweek({1})", "isodow": "isodow({1})", "doy": "dayofyear({1})", "week": "weekofyear({1})"}
-_OUT_OF_CLOCK = {"hour": "hour({1})", "minute": "minute({1})",
-                 "second": "(CAST(date_part('microseconds', {1}) AS DECIMAL(18,0)) * 0.000001)",
-                 "microseconds": "date_part('microseconds', {1})"}
-
-
-def _fields_form(there: dict[str, str], type_name: str) -> DuckForm:
-    """The common units by DuckDB, the others by the definition. Of a constant unit DuckDB keeps one branch only."""
-    def form(arguments: Sequence[str], _types: Sequence[Type], _result: Type) -> str:
-        def body(names: Sequence[str]) -> str:
-            branches = " ".join(f"WHEN '{unit}' THEN CAST({text.format(*names)} AS {type_name})"
-                                for unit, text in there.items())
-            return f"CASE lower({names[0]}) {branches} ELSE {PYTHON}({', '.join(names)}) END"
-        return once(arguments, body)
-    return form
-
-
-_EXTRACTED = "DECIMAL(38,16)"
 _EXTRACT = (
-    (DATE, fields.extract_date, _fields_form(_OUT_OF_DAY, _EXTRACTED), IMMUTABLE),
-    (TIMESTAMP, fields.extract_timestamp, _fields_form(
-        _OUT_OF_DAY | _OUT_OF_CLOCK | {"epoch": "(CAST(epoch_us({1}) AS DECIMAL(20,0)) * 0.000001)"}, _EXTRACTED),
-     IMMUTABLE),
-    (TIMESTAMPTZ, fields.extract_moment, None, STABLE),
-    (TIME, fields.extract_time, _fields_form(_OUT_OF_CLOCK, _EXTRACTED), IMMUTABLE),
-    (INTERVAL, fields.extract_interval, None, IMMUTABLE))
+    (DATE, fields.extract_date, IMMUTABLE), (TIMESTAMP, fields.extract_timestamp, IMMUTABLE),
+    (TIMESTAMPTZ, fields.extract_moment, STABLE), (TIME, fields.extract_time, IMMUTABLE),
+    (INTERVAL, fields.extract_interval, IMMUTABLE))
 
 
 def _as_float(python: Callable[[str, Any], Any]) -> Callable[[str, Any], float]:
     return lambda field, value: float(python(field, value))
 
 
-for _type, _python, _form, _volatility in _EXTRACT:
-    _scalar("extract", (TEXT, _type), NUMERIC, _python, _form, _volatility, summary="a field of a moment or interval")
+for _type, _python, _volatility in _EXTRACT:
+    _scalar("extract", (TEXT, _type), NUMERIC, _python, forms.extracted("DECIMAL(38,16)"), _volatility,
+            summary="a field of a moment or interval")
     if _type is not DATE:
-        _scalar("date_part", (TEXT, _type), DOUBLE, _as_float(_python), None, _volatility,
+        _scalar("date_part", (TEXT, _type), DOUBLE, _as_float(_python), forms.extracted("DOUBLE"), _volatility,
                 summary="extract, as a float")
 _scalar("date_part", (TEXT, DATE), DOUBLE,
-        lambda field, day: float(fields.extract_timestamp(field, arithmetic.midnight(day))), None,
+        lambda field, day: float(fields.extract_timestamp(field, arithmetic.midnight(day))), forms.extracted("DOUBLE"),
         summary="extract, as a float")
 
-_TRUNCATED = {unit: f"date_trunc('{unit}', {{1}})"
-              for unit in ("second", "minute", "hour", "day", "month", "quarter", "year")}
-_scalar("date_trunc", (TEXT, TIMESTAMP), TIMESTAMP, fields.truncate_timestamp, _fields_form(_TRUNCATED, "TIMESTAMP"),
+_scalar("date_trunc", (TEXT, TIMESTAMP), TIMESTAMP, fields.truncate_timestamp, forms.truncated,
         summary="the start of the year, month, day, ... it is in")
-_scalar("date_trunc", (TEXT, TIMESTAMPTZ), TIMESTAMPTZ, fields.truncate_moment, None, STABLE,
+_scalar("date_trunc", (TEXT, TIMESTAMPTZ), TIMESTAMPTZ, fields.truncate_moment, forms.truncated_moment, STABLE,
         summary="... in the session's zone")
 _scalar("date_trunc", (TEXT, TIMESTAMPTZ, TEXT), TIMESTAMPTZ, fields.truncate_moment, None, summary="... in a zone")
 _scalar("date_trunc", (TEXT, INTERVAL), INTERVAL, fields.truncate_interval, summary="... of an interval")
@@ -184,7 +155,7 @@ def _today() -> datetime:
 
 _scalar("age", (TIMESTAMP, TIMESTAMP), INTERVAL, arithmetic.age, "age({0}, {1})",
         summary="years, months and days between")
-_scalar("age", (TIMESTAMPTZ, TIMESTAMPTZ), INTERVAL, _age_of_moments, None, STABLE,
+_scalar("age", (TIMESTAMPTZ, TIMESTAMPTZ), INTERVAL, _age_of_moments, forms.age_of_moments, STABLE,
         summary="years, months and days between")
 _scalar("age", (TIMESTAMP,), INTERVAL, lambda t: arithmetic.age(_today(), t), None, STABLE, summary="... until today")
 _scalar("age", (TIMESTAMPTZ,), INTERVAL, lambda t: arithmetic.age(_today(), zones.to_local(t)), None, STABLE,
@@ -316,8 +287,14 @@ def _in_offset(local: datetime, offset: Interval) -> datetime:
 for _type, _zone_type, _result, _python in (
         (TIMESTAMPTZ, TEXT, TIMESTAMP, _to_zone), (TIMESTAMP, TEXT, TIMESTAMPTZ, _in_zone),
         (TIMESTAMPTZ, INTERVAL, TIMESTAMP, _to_offset), (TIMESTAMP, INTERVAL, TIMESTAMPTZ, _in_offset)):
-    _scalar("at time zone", (_type, _zone_type), _result, _python, summary="what a clock in a zone shows, and back")
-    _scalar("timezone", (_zone_type, _type), _result, _swapped(_python), summary="at time zone, the zone first")
+    _form = None if _zone_type is INTERVAL else "make_timestamp({local_in}{1}, {0}))"
+    if _form is not None and _type is TIMESTAMP:
+        _form = "make_timestamptz({moment_in}{1}, {0}))"
+    _scalar("at time zone", (_type, _zone_type), _result, _python, _form,
+            summary="what a clock in a zone shows, and back")
+    _mirror = _form and _form.replace("{1}, {0}", "{0}, {1}")
+    _scalar("timezone", (_zone_type, _type), _result, _swapped(_python), _mirror,
+            summary="at time zone, the zone first")
 
 
 # ---- the clock
@@ -379,7 +356,8 @@ for _type, _python, _volatility in (
         (TIME, moments_format.format_time, IMMUTABLE), (INT, number_format.format_int, IMMUTABLE),
         (BIGINT, number_format.format_int, IMMUTABLE), (NUMERIC, number_format.format_numeric, IMMUTABLE),
         (REAL, _format_real, IMMUTABLE), (DOUBLE, number_format.format_float, IMMUTABLE)):
-    _scalar("to_char", (_type, TEXT), TEXT, _python, None, _volatility, summary="written by a template")
+    _scalar("to_char", (_type, TEXT), TEXT, _python, forms.written if _type in (TIMESTAMP, TIMESTAMPTZ) else None,
+            _volatility, summary="written by a template")
 _scalar("to_date", (TEXT, TEXT), DATE, moments_parse.parse_date, summary="read by a template")
 _scalar("to_timestamp", (TEXT, TEXT), TIMESTAMPTZ, moments_parse.parse_timestamp, None, STABLE,
         summary="read by a template")

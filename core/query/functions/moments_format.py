@@ -57,9 +57,24 @@ class _Fields:
 
     @property
     def iso(self) -> tuple[int, int, int]:
-        """Year, week, weekday."""
-        year, week, weekday = self.calendar_day.isocalendar()
+        """Year, week, weekday. An interval counts as the day with its numbers, as in PostgreSQL."""
+        if self.day_of_calendar is None:
+            return _iso_of_numbers(self.year, self.month, self.day)
+        year, week, weekday = self.day_of_calendar.isocalendar()
         return year, week, weekday
+
+
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097   # after which the calendar is the same again
+
+
+def _iso_of_numbers(year: int, month: int, day: int) -> tuple[int, int, int]:
+    """Year, week, weekday of a day whose numbers may be any, also negative."""
+    years, months = divmod(month - 1, 12)
+    cycles, years = divmod(year + years, _CYCLE_YEARS)
+    days = date(years + _CYCLE_YEARS, months + 1, 1).toordinal() + day - 1
+    more, days = divmod(days, _CYCLE_DAYS)
+    found = date.fromordinal(days + _CYCLE_DAYS).isocalendar()
+    return found.year + (cycles + more - 2) * _CYCLE_YEARS, found.week, found.weekday
 
 
 def format_timestamp(local: datetime, template: str) -> str | None:
@@ -151,7 +166,7 @@ def _era(word: str) -> Callable[[_Fields, Part], str]:
 
 def _half_day(dots: bool) -> Callable[[_Fields, Part], str]:
     def write(fields: _Fields, part: Part) -> str:
-        letter = "P" if fields.hour % 24 >= 12 else "A"
+        letter = "P" if fields.hour >= 0 and fields.hour % 24 >= 12 else "A"
         word = f"{letter}.M." if dots else f"{letter}M"
         return word if part.text.isupper() else word.lower()
     return write
@@ -178,7 +193,7 @@ def _low_digits(digits: int, of_week: bool = False) -> Callable[[_Fields, Part],
     def write(fields: _Fields, part: Part) -> str:
         year = fields.iso[0] if of_week else fields.year
         value = abs(year) % 10 ** digits * (-1 if year < 0 else 1)
-        return _number_in(value, digits + (year < 0), part)
+        return _number_in(value, digits + (fields.year < 0), part)
     return write
 
 
@@ -243,7 +258,7 @@ _WRITERS: dict[str, Callable[[_Fields, Part], str]] = {
     "WW": lambda f, p: _number_in(int((f.day_of_year - 1) / 7) + 1, 2, p),
     "W": lambda f, p: str(int((f.day - 1) / 7) + 1), "J": _julian, "FX": lambda f, p: "",
     "Y,YYY": _thousands, "YYYY": lambda f, p: _number(f.year, 4, p), "YYY": _low_digits(3), "YY": _low_digits(2),
-    "Y": _low_digits(1), "IYYY": lambda f, p: _number(f.iso[0], 4, p), "IYY": _low_digits(3, True),
+    "Y": _low_digits(1), "IYYY": lambda f, p: _number_in(f.iso[0], 4 + (f.year < 0), p), "IYY": _low_digits(3, True),
     "IY": _low_digits(2, True), "I": _low_digits(1, True),
 }
 # What th and TH may follow; after others they have no effect.

@@ -26,7 +26,7 @@ from phantomdb.core.query.errors import (
     InvalidPowerArgument,
     NumericValueOutOfRange,
 )
-from phantomdb.core.query.functions.forms import FINITE, fast, once
+from phantomdb.core.query.functions.forms import FINITE, fast, int_of, once
 from phantomdb.core.query.functions.registry import DuckForm, FunctionKind, Overload, Pattern, register
 from phantomdb.core.values import BIGINT, DOUBLE, INT, NUMERIC, REAL, SMALLINT, Type, decimal
 
@@ -297,9 +297,20 @@ def _bounded(digits: int) -> int:
     return max(-2000, min(2000, digits))
 
 
-scalar("round", (NUMERIC, INT), NUMERIC, lambda a, n: numeric_in_range(round_half_away(a, _bounded(n))), None,
+def _digits_form(name: str) -> DuckForm:
+    """DuckDB's are of a decimal what ours are, for a literal number of digits."""
+    def form(arguments: Sequence[str], types: Sequence[Type], _result: Type) -> str | None:
+        digits = int_of(arguments[1])
+        if digits is None or not 0 < digits <= QUOTIENT_DIGITS or not 0 <= (types[0].scale or 0) <= 38:
+            return None
+        return f"{name}({arguments[0]}, {digits})"
+    return form
+
+
+scalar("round", (NUMERIC, INT), NUMERIC, lambda a, n: numeric_in_range(round_half_away(a, _bounded(n))),
+       _digits_form("round"),
        "to so many digits after the point")
-scalar("trunc", (NUMERIC, INT), NUMERIC, lambda a, n: _cut(a, _bounded(n)), None,
+scalar("trunc", (NUMERIC, INT), NUMERIC, lambda a, n: _cut(a, _bounded(n)), _digits_form("trunc"),
        "to so many digits after the point, toward zero")
 
 

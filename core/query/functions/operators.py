@@ -38,12 +38,19 @@ def _is_known_to_duckdb(type_: Type) -> bool:
     return type_.kind not in (Kind.JSON, Kind.ANY)
 
 
+_LIST_ORDER = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+
 def _in_duckdb(symbol: str) -> Callable[[Sequence[str], Sequence[Type], Type], str | None]:
     def form(arguments: Sequence[str], types: Sequence[Type], _result: Type) -> str | None:
         if not all(_is_known_to_duckdb(type_) for type_ in types):
             return None
         left, right = (f"rtrim({argument}, ' ')" if type_.is_padded else argument
                        for argument, type_ in zip(arguments, types, strict=True))
+        if types[0].element is not None and symbol in _LIST_ORDER:
+            # DuckDB makes BETWEEN of two bounds of a list, which it then refuses
+            return (f"(CASE WHEN {left} {symbol} {right} THEN TRUE "
+                    f"WHEN {left} {_LIST_ORDER[symbol]} {right} THEN FALSE END)")
         return f"({left} {symbol} {right})"
     return form
 

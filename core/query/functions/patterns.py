@@ -1,15 +1,16 @@
 """Pattern matching: LIKE, SIMILAR TO and regular expressions.
 
-A pattern of each kind becomes a regular expression of Python's `re`, once (`like_pattern`, `similar_pattern`,
-`regular_expression`). The syntax is PostgreSQL's: bracket classes, \\m \\y and the like, flags. How a match is chosen
-is Python's: the first alternative that fits, where POSIX takes the longest match; docs/functions.md says so.
+LIKE becomes a regular expression of Python's `re`, the others one that may be stopped (expressions.py), once
+(`like_pattern`, `similar_pattern`, `regular_expression`). The syntax is PostgreSQL's: bracket classes, \\m \\y and the
+like, flags. How a match is chosen is Python's: the first alternative that fits, where POSIX takes the longest match;
+docs/functions.md says so.
 """
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phantomdb.core.query.errors import (
     FeatureNotSupported,
@@ -17,9 +18,15 @@ from phantomdb.core.query.errors import (
     InvalidParameterValue,
     InvalidRegularExpression,
 )
+from phantomdb.core.query.functions.expressions import Expression
 from phantomdb.core.query.functions.forms import ASCII, fast
 from phantomdb.core.query.functions.numbers import scalar
 from phantomdb.core.values import BOOL, INT, TEXT, Type, array
+
+if TYPE_CHECKING:
+    import regex
+
+    Match = regex.Match[str]
 
 # -------------------------------------------------------------------- LIKE
 
@@ -29,16 +36,22 @@ def like_pattern(pattern: str, escape: str = "\\", is_case_blind: bool = False) 
     """InvalidEscapeSequence: the pattern ends with its escape character, or that is more than one character."""
     if len(escape) > 1:
         raise InvalidEscapeSequence("invalid escape string: it must be empty or one character")
-    pieces, letters = [], iter(pattern)
+    parts, letters = [""], iter(pattern)                 # what stands between the %
     for letter in letters:
         if letter == escape:
             kept = next(letters, None)
             if kept is None:
                 raise InvalidEscapeSequence("LIKE pattern must not end with escape character")
-            pieces.append(re.escape(kept))
+            parts[-1] += re.escape(kept)
+        elif letter == "%":
+            parts.append("")
         else:
-            pieces.append({"%": ".*", "_": "."}.get(letter) or re.escape(letter))
-    return re.compile("".join(pieces), re.DOTALL | (re.IGNORECASE if is_case_blind else 0))
+            parts[-1] += "." if letter == "_" else re.escape(letter)
+    # Of each part the first place is as good as any later one. Said so (atomic groups), a match that fails tries no
+    # others, of which there may be any number.
+    first, last = parts[0], parts[-1]
+    text = first if len(parts) == 1 else first + "".join(f"(?>.*?{part})" for part in parts[1:-1] if part) + ".*" + last
+    return re.compile(text, re.DOTALL | (re.IGNORECASE if is_case_blind else 0))
 
 
 def _like(text: str, pattern: str, escape: str = "\\") -> bool:
@@ -91,7 +104,7 @@ _UNCHANGED_IN_SIMILAR = set("|*+?{}()")
 
 
 @lru_cache(maxsize=1024)
-def similar_pattern(pattern: str, escape: str | None = "\\") -> re.Pattern[str]:
+def similar_pattern(pattern: str, escape: str | None = "\\") -> Expression:
     """The whole text must match. A pattern of three parts, separated by escape and quote, has the middle one as its
     only group."""
     if escape is not None and len(escape) > 1:
@@ -127,15 +140,15 @@ def similar_pattern(pattern: str, escape: str | None = "\\") -> re.Pattern[str]:
         first, middle, last = re.split(r"\)\{1,1\}\??\((?:\?:)?", body)
         shortest = re.sub(r"(?<!\\)([*+?}])", r"\1?", first)
         body = f"(?:{shortest})({middle})(?:{last})"
-    return _compile(f"(?:{body})", re.DOTALL)
+    return Expression(f"(?:{body})", re.DOTALL, pattern)
 
 
 def _similar(text: str, pattern: str, escape: str = "\\") -> bool:
     return similar_pattern(pattern, escape or None).fullmatch(text) is not None
 
 
-scalar("similar to", (TEXT, TEXT, TEXT), BOOL, _similar, None, "SQL's regular expressions", optional=1)
-scalar("not similar to", (TEXT, TEXT, TEXT), BOOL, _not(_similar), None, "not similar to", optional=1)
+scalar("similar to", (TEXT, TEXT, TEXT), BOOL, _similar, None, "SQL's regular expressions", optional=1, is_long=True)
+scalar("not similar to", (TEXT, TEXT, TEXT), BOOL, _not(_similar), None, "not similar to", optional=1, is_long=True)
 
 
 # -------------------------------------------------------------------- regular expressions
@@ -152,15 +165,8 @@ _ESCAPES = {"m": r"\b(?=\w)", "M": r"\b(?<=\w)", "y": r"\b", "Y": r"\B", "A": r"
             "d": r"\d", "D": r"\D", "s": r"\s", "S": r"\S", "w": r"\w", "W": r"\W", "0": r"\x00"}
 
 
-def _compile(pattern: str, flags: int) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, flags)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise InvalidRegularExpression(f"invalid regular expression: {error}") from None
-
-
 @lru_cache(maxsize=1024)
-def regular_expression(pattern: str, flags: str = "") -> re.Pattern[str]:
+def regular_expression(pattern: str, flags: str = "") -> Expression:
     """Flags: i without regard to case, n (or m) newline-sensitive, p and w halfway so, x with blanks and comments,
     q the pattern is plain text; c, s, t are the defaults; g is the caller's.
 
@@ -198,8 +204,12 @@ def regular_expression(pattern: str, flags: str = "") -> re.Pattern[str]:
             case _:
                 raise InvalidParameterValue(f'invalid regular expression option: "{flag}"')
     if is_literal:
-        return re.compile(re.escape(pattern), options & ~re.VERBOSE)
-    return _compile(_translate(pattern, is_line_sensitive, bool(options & re.DOTALL)), options)
+        return Expression(re.escape(pattern), options & ~re.VERBOSE, pattern)
+    source = _translate(pattern, is_line_sensitive, bool(options & re.DOTALL))
+    return Expression(source, options, pattern)
+
+
+_LINE_START, _LINE_END = r"(?m:^)", r"(?m:$)"
 
 
 def _translate(pattern: str, is_line_sensitive: bool, dot_is_all: bool) -> str:
@@ -209,7 +219,7 @@ def _translate(pattern: str, is_line_sensitive: bool, dot_is_all: bool) -> str:
         letter = pattern[position]
         position += 1
         is_quantifier = letter in "*+?" or (letter == "{" and pattern[position:position + 1].isdigit())
-        if is_quantifier and after_quantifier:
+        if is_quantifier and (after_quantifier or pieces[-1:] in ([_LINE_START], [_LINE_END], [r"\A"], [r"\Z"])):
             raise InvalidRegularExpression("invalid regular expression: quantifier operand invalid")
         after_quantifier = is_quantifier
         if letter == "\\":
@@ -221,9 +231,9 @@ def _translate(pattern: str, is_line_sensitive: bool, dot_is_all: bool) -> str:
             else:
                 piece, position = _bracket(pattern, position, "\\", excludes_newline=not dot_is_all)
         elif letter == "^":
-            piece = r"(?m:^)" if is_line_sensitive else r"\A"
+            piece = _LINE_START if is_line_sensitive else r"\A"
         elif letter == "$":
-            piece = r"(?m:$)" if is_line_sensitive else r"\Z"
+            piece = _LINE_END if is_line_sensitive else r"\Z"
         elif letter == "(" and pattern.startswith("?", position):
             match = re.compile(r"\?(?::|=|!|<=|<!|#[^)]*)").match(pattern, position)
             if match is None:
@@ -338,9 +348,10 @@ def _plain_form(is_negated: bool) -> Any:
 
 for _symbol, _flags, _summary in (("~", "", "matches the regular expression"),
                                   ("~*", "i", "matches the regular expression, without regard to case")):
-    scalar(_symbol, (TEXT, TEXT), BOOL, _match(_flags), None if _flags else _plain_form(False), _summary)
+    scalar(_symbol, (TEXT, TEXT), BOOL, _match(_flags), None if _flags else _plain_form(False), _summary,
+           is_long=True)
     scalar("!" + _symbol, (TEXT, TEXT), BOOL, _not(_match(_flags)), None if _flags else _plain_form(True),
-           "not: " + _summary)
+           "not: " + _summary, is_long=True)
 
 
 # -------------------------------------------------------------------- regexp_*
@@ -357,11 +368,9 @@ def _positive(name: str, value: int, least: int = 1) -> int:
     return value
 
 
-def _nth(text: str, pattern: str, start: int, n: int, flags: str) -> re.Match[str] | None:
-    for number, match in enumerate(regular_expression(pattern, flags).finditer(text, min(start - 1, len(text))), 1):
-        if number == n:
-            return match
-    return None
+def _nth(text: str, pattern: str, start: int, n: int, flags: str) -> Match | None:
+    found = regular_expression(pattern, flags).matches(text, min(start - 1, len(text)), n)
+    return found[-1] if len(found) == n else None
 
 
 def regexp_match(text: str, pattern: str, flags: str = "") -> list[str | None] | None:
@@ -371,7 +380,7 @@ def regexp_match(text: str, pattern: str, flags: str = "") -> list[str | None] |
 
 def _regexp_count(text: str, pattern: str, start: int = 1, flags: str = "") -> int:
     expression = regular_expression(pattern, _flags_without_g("regexp_count", flags))
-    return sum(1 for _ in expression.finditer(text, min(_positive("start", start) - 1, len(text))))
+    return len(expression.matches(text, min(_positive("start", start) - 1, len(text))))
 
 
 def _regexp_instr(text: str, pattern: str, start: int = 1, n: int = 1, endoption: int = 0, flags: str = "",
@@ -392,11 +401,11 @@ def _regexp_like(text: str, pattern: str, flags: str = "") -> bool:
     return regular_expression(pattern, _flags_without_g("regexp_like", flags)).search(text) is not None
 
 
-def _replacement(template: str) -> Callable[[re.Match[str]], str]:
+def _replacement(template: str) -> Callable[[Match], str]:
     """\\1 to \\9 and \\& stand for what matched, \\\\ for a backslash."""
     pieces = re.split(r"(\\[1-9&\\])", template)
 
-    def fill(match: re.Match[str]) -> str:
+    def fill(match: Match) -> str:
         filled = []
         for piece in pieces:
             if len(piece) == 2 and piece[0] == "\\" and piece[1] in "123456789&\\":
@@ -414,26 +423,31 @@ def _replacement(template: str) -> Callable[[re.Match[str]], str]:
 def _regexp_replace(text: str, pattern: str, replacement: str, flags: str = "") -> str:
     if flags[:1].isdigit():
         raise InvalidParameterValue(f'invalid regular expression option: "{flags[0]}"')
-    return regular_expression(pattern, flags).sub(_replacement(replacement), text, count=0 if "g" in flags else 1)
+    found = regular_expression(pattern, flags).matches(text, count=None if "g" in flags else 1)
+    return _replaced(text, found, _replacement(replacement))
+
+
+def _replaced(text: str, found: Sequence[Match], fill: Callable[[Match], str]) -> str:
+    pieces: list[str] = []
+    last = 0
+    for match in found:
+        pieces += text[last:match.start()], fill(match)
+        last = match.end()
+    return "".join((*pieces, text[last:]))
 
 
 def _regexp_replace_from(text: str, pattern: str, replacement: str, start: int, n: int = 1, flags: str = "") -> str:
     _positive("start", start)
     _positive("n", n, 0)
-    fill, number = _replacement(replacement), 0
     head, tail = text[:start - 1], text[start - 1:]
-
-    def choose(match: re.Match[str]) -> str:
-        nonlocal number
-        number += 1
-        return fill(match) if n in (0, number) else match.group()
-    return head + regular_expression(pattern, flags).sub(choose, tail)
+    found = regular_expression(pattern, flags).matches(tail, count=n or None)
+    return head + _replaced(tail, found if n == 0 else found[n - 1:], _replacement(replacement))
 
 
 def split_by(text: str, pattern: str, flags: str = "") -> list[str]:
     """The parts of the text between the matches. An empty match at the end, or where the one before ended, is none."""
     parts, last = [], 0
-    for found in regular_expression(pattern, flags).finditer(text):
+    for found in regular_expression(pattern, flags).matches(text):
         if found.end() == found.start() and found.start() in (last, len(text)):
             continue
         parts.append(text[last:found.start()])
@@ -463,18 +477,22 @@ def _substring_similar(text: str, pattern: str, escape: str) -> str | None:
     return None if found is None else found.group(1 if found.groups() else 0)
 
 
-scalar("regexp_match", (TEXT, TEXT, TEXT), array(TEXT), regexp_match, None, "the groups of the first match", optional=1)
-scalar("regexp_count", (TEXT, TEXT, INT, TEXT), INT, _regexp_count, None, "how many matches", optional=2)
+scalar("regexp_match", (TEXT, TEXT, TEXT), array(TEXT), regexp_match, None, "the groups of the first match",
+       optional=1, is_long=True)
+scalar("regexp_count", (TEXT, TEXT, INT, TEXT), INT, _regexp_count, None, "how many matches", optional=2, is_long=True)
 scalar("regexp_instr", (TEXT, TEXT, INT, INT, INT, TEXT, INT), INT, _regexp_instr, None, "where a match is, from 1",
-       optional=5)
-scalar("regexp_like", (TEXT, TEXT, TEXT), BOOL, _regexp_like, None, "whether there is a match", optional=1)
+       optional=5, is_long=True)
+scalar("regexp_like", (TEXT, TEXT, TEXT), BOOL, _regexp_like, None, "whether there is a match", optional=1,
+       is_long=True)
 scalar("regexp_replace", (TEXT, TEXT, TEXT, TEXT), TEXT, _regexp_replace, None,
-       "the first match, with flag g all, replaced", optional=1)
+       "the first match, with flag g all, replaced", optional=1, is_long=True)
 scalar("regexp_replace", (TEXT, TEXT, TEXT, INT, INT, TEXT), TEXT, _regexp_replace_from, None,
-       "the n-th match from a place on replaced, 0 for all", optional=2)
+       "the n-th match from a place on replaced, 0 for all", optional=2, is_long=True)
 scalar("regexp_split_to_array", (TEXT, TEXT, TEXT), array(TEXT), _regexp_split_to_array, None,
-       "the parts between the matches", optional=1)
-scalar("regexp_substr", (TEXT, TEXT, INT, INT, TEXT, INT), TEXT, _regexp_substr, None, "the n-th match", optional=4)
-scalar("substring", (TEXT, TEXT), TEXT, _substring_by, None, "the first match, or its first group")
+       "the parts between the matches", optional=1, is_long=True)
+scalar("regexp_substr", (TEXT, TEXT, INT, INT, TEXT, INT), TEXT, _regexp_substr, None, "the n-th match", optional=4,
+       is_long=True)
+scalar("substring", (TEXT, TEXT), TEXT, _substring_by, None, "the first match, or its first group",
+       is_long=True)
 scalar("substring", (TEXT, TEXT, TEXT), TEXT, _substring_similar, None,
-       "the part between the separators of an SQL regular expression")
+       "the part between the separators of an SQL regular expression", is_long=True)

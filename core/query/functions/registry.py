@@ -65,6 +65,7 @@ class Overload:
     takes_types: bool = False            # `python` gets the tuple of argument types before the arguments
     is_made_for_types: bool = False      # `python` gets the tuple of argument types and gives the function
     volatility: Volatility = Volatility.IMMUTABLE
+    is_long: bool = False                # one call may take seconds: it is told the statement, to be stopped with it
     summary: str = ""                    # one line for the status table
     # table functions with more than one column: their names and types
     columns: tuple[tuple[str, Type], ...] = ()

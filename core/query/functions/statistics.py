@@ -6,6 +6,7 @@ recurrence, which keeps the digits that a difference of squares would lose.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from phantomdb.core.query.cast_numbers import EXACT
 from phantomdb.core.query.errors import InvalidParameterValue, NumericValueOutOfRange
 from phantomdb.core.query.functions.aggregates import aggregate
-from phantomdb.core.query.functions.forms import ORDER, TAIL, once
+from phantomdb.core.query.functions.forms import ORDER, TAIL
 from phantomdb.core.query.functions.numbers import INTEGERS, QUOTIENT_DIGITS, quotient, scale_of, to_digits
 from phantomdb.core.query.functions.registry import DuckForm, Like
 from phantomdb.core.query.ordering import sort_key
@@ -216,17 +217,21 @@ class Mode:
         return max(self.runs, key=lambda run: run[2])[1] if self.runs else None
 
 
+_FRACTION = re.compile(r"CAST\('(\d+(?:\.\d+)?(?:e-\d+)?)' AS DOUBLE\)")
+
+
 def _percentile_form(name: str) -> DuckForm:
     def form(arguments: Sequence[str], types: Sequence[Type], _result: Type) -> str | None:
         if types[1].kind in (Kind.JSON, Kind.ANY, Kind.ARRAY, Kind.INTERVAL) or types[1].is_padded:
             return None
-        if not arguments[0].replace(".", "", 1).isdigit() or not 0 <= float(arguments[0]) <= 1:
-            return None                                      # DuckDB wants a constant
-        return once([arguments[0]], lambda names: f"{name}({names[0]}) WITHIN GROUP ({ORDER}){TAIL}")
+        fraction = _FRACTION.fullmatch(arguments[0])         # DuckDB wants a constant
+        if fraction is None or not 0 <= float(fraction.group(1)) <= 1:
+            return None
+        return f"{name}({arguments[0]}) WITHIN GROUP ({ORDER}){TAIL}"
     return form
 
 
-aggregate("percentile_cont", (DOUBLE, DOUBLE), DOUBLE, ContinuousPercentile, None,
+aggregate("percentile_cont", (DOUBLE, DOUBLE), DOUBLE, ContinuousPercentile, _percentile_form("percentile_cont"),
           "the value at a fraction of the order, between two where it falls so")
 aggregate("percentile_cont", (DOUBLE, INTERVAL), INTERVAL, ContinuousPercentile, None,
           "the value at a fraction of the order, between two where it falls so")

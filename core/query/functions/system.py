@@ -1,17 +1,19 @@
 """What a statement may ask about its session: who, where, which version, settings, sequences."""
 from __future__ import annotations
 
+import datetime
 import platform
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from phantomdb.core.query import coercion, context
-from phantomdb.core.query.errors import UndefinedObject
+from phantomdb.core.query.errors import FeatureNotSupported, UndefinedObject
 from phantomdb.core.query.functions.numbers import scalar
 from phantomdb.core.query.functions.registry import Like, Volatility
-from phantomdb.core.values import BIGINT, BOOL, INT, TEXT, UUID_TYPE, Kind, Type, array
+from phantomdb.core.values import BIGINT, BOOL, INT, TEXT, TIMESTAMPTZ, UUID_TYPE, Kind, Type, array
 
+_STARTED = datetime.datetime.now(datetime.UTC)
 POSTGRESQL_VERSION = "15.0"              # whose rules ours are; what clients test
 
 
@@ -43,6 +45,7 @@ for _name in ("current_database", "current_catalog"):
 _session("current_schema", TEXT, _first_schema, "the schema of new objects")
 _session("current_schemas", array(TEXT), _schemas, "the schemas searched", (BOOL,))
 _session("version", TEXT, _version, "the version, as PostgreSQL's")
+_session("pg_postmaster_start_time", TIMESTAMPTZ, lambda: _STARTED, "when this process began to run statements")
 _session("pg_backend_pid", INT, lambda: context.current().process_id, "number of the session")
 
 
@@ -67,26 +70,27 @@ scalar("pg_typeof", (Like.ANY,), TEXT, _typeof, lambda _arguments, types, _resul
 
 # -------------------------------------------------------------------- settings
 
-_FIXED = {"server_version": POSTGRESQL_VERSION, "server_version_num": "150000", "server_encoding": "UTF8",
-          "client_encoding": "UTF8", "datestyle": "ISO, MDY", "intervalstyle": "postgres",
-          "standard_conforming_strings": "on", "integer_datetimes": "on", "transaction_isolation": "serializable",
-          "is_superuser": "on", "max_identifier_length": "63", "extra_float_digits": "1", "bytea_output": "hex"}
+def _configuration() -> context.Configuration:
+    found = context.current().configuration
+    if found is None:
+        raise FeatureNotSupported("there are no settings outside of a session")
+    return found
 
 
 def _setting(name: str, is_missing_ok: bool = False) -> str | None:
-    now, key = context.current(), name.lower()
-    if key in now.settings:
-        return now.settings[key]
-    if key == "timezone":
-        return now.timezone
-    if key == "search_path":
-        return ", ".join(now.search_path)
-    if key not in _FIXED and not is_missing_ok:
+    found = _configuration().show(name.lower())
+    if found is None and not is_missing_ok:
         raise UndefinedObject(f'unrecognized configuration parameter "{name}"')
-    return _FIXED.get(key)
+    return found
+
+
+def _set_setting(name: str, value: str, is_local: bool) -> str:
+    return _configuration().change(name.lower(), value, is_local)
 
 
 _session("current_setting", TEXT, _setting, "value of a setting", (TEXT, BOOL), optional=1)
+_session("set_config", TEXT, _set_setting, "sets a setting, for the transaction or the session", (TEXT, TEXT, BOOL),
+         volatility=Volatility.VOLATILE)
 
 
 # -------------------------------------------------------------------- sequences, identifiers

@@ -132,11 +132,8 @@ _table("generate_subscripts", (Like.ARRAY, INT, BOOL), INT, _subscripts, None,
 # ---- texts
 
 def _matches(text: str, pattern: str, flags: str = "") -> Iterable[list[str | None]]:
-    found = regular_expression(pattern, flags).finditer(text)
-    for match in found:
+    for match in regular_expression(pattern, flags).matches(text, count=None if "g" in flags else 1):
         yield list(match.groups()) or [match.group()]
-        if "g" not in flags:
-            return
 
 
 def _split_rows(text: str, pattern: str, flags: str = "") -> Iterable[str]:
