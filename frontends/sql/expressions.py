@@ -104,7 +104,7 @@ class ExpressionBinder:
     def condition(self, node: Any) -> plan.Expression:
         return self.builder.condition(self.bind(node), self.clause.name, position_of(node))
 
-    def _all(self, nodes: Sequence[Any]) -> list[plan.Expression]:
+    def bind_all(self, nodes: Sequence[Any]) -> list[plan.Expression]:
         return [self.bind(node) for node in nodes]
 
     # ---------------------------------------------------------------- leaves
@@ -262,11 +262,11 @@ class ExpressionBinder:
         name = _BINARY.get(type(like).__name__)
         if name not in ("like", "ilike", "similar to"):
             raise SyntaxFailure("ESCAPE belongs to LIKE, ILIKE or SIMILAR TO")
-        call = self.builder.call(name, self._all([like.this, like.expression, node.expression]), position_of(node))
+        call = self.builder.call(name, self.bind_all([like.this, like.expression, node.expression]), position_of(node))
         return self.builder.negate(call) if like.args.get("negate") else call
 
     def _between(self, node: Any) -> plan.Expression:
-        value, low, high = self._all([node.this, node.args["low"], node.args["high"]])
+        value, low, high = self.bind_all([node.this, node.args["low"], node.args["high"]])
         builder = self.builder
         inside = builder.both(builder.compare(">=", value, low, position_of(node)),
                               builder.compare("<=", value, high, position_of(node)))
@@ -286,7 +286,7 @@ class ExpressionBinder:
         if self.rows.values(node.this) is not None:
             tests = [self.rows.comparison("=", node.this, item) for item in items]
             return tests[0] if len(tests) == 1 else plan.Call(BOOL, "or", tuple(tests))
-        value, *candidates = self.builder.unify([self.bind(node.this), *self._all(items)], "IN", position_of(node))
+        value, *candidates = self.builder.unify([self.bind(node.this), *self.bind_all(items)], "IN", position_of(node))
         return plan.Call(BOOL, "in", (value, *candidates))
 
     def _attimezone(self, node: Any) -> plan.Expression:
@@ -344,7 +344,7 @@ class ExpressionBinder:
             around = around.parent
         if not items and type(around).__name__ not in ("Cast", "TryCast"):
             raise IndeterminateDatatype("cannot determine type of empty array", position=position_of(node))
-        return self.builder.array(self._all(items), position_of(node))
+        return self.builder.array(self.bind_all(items), position_of(node))
 
     def _bracket(self, node: Any) -> plan.Expression:
         value = self.bind(node.this)
@@ -420,14 +420,14 @@ class ExpressionBinder:
             return self.builder.call("to_jsonb", [made], position_of(node))
         kind = self.builder.kind_of(name, len(arguments))
         if name == "grouping":
-            return plan.Call(INT, "grouping", tuple(self.within(ARGUMENT)._all(arguments)))
+            return plan.Call(INT, "grouping", tuple(self.within(ARGUMENT).bind_all(arguments)))
         if kind in (FunctionKind.AGGREGATE, FunctionKind.WINDOW):
             call = self._aggregate_call(name, arguments, node)
             if kind is FunctionKind.WINDOW:
                 raise WindowingError(f"window function {name} requires an OVER clause", position=position_of(node))
             return self._allowed(call, node)
         if kind is FunctionKind.TABLE:
-            return self.queries.set_returning(name, self._all(arguments), self.clause, position_of(node))
+            return self.queries.set_returning(name, self.bind_all(arguments), self.clause, position_of(node))
         if name == "pg_typeof" and [type(argument).__name__ for argument in arguments] == ["Literal"] and (
                 arguments[0].is_string):
             return plan.Literal(TEXT, "unknown")
@@ -437,7 +437,7 @@ class ExpressionBinder:
             return self.builder.call(name, self._named_arguments(name, arguments), position_of(node))
         if any(type(argument).__name__ == "Variadic" for argument in arguments):
             raise FeatureNotSupported("VARIADIC arguments are not supported")
-        return self.builder.call(name, self._all(arguments), position_of(node))
+        return self.builder.call(name, self.bind_all(arguments), position_of(node))
 
     def _named_arguments(self, name: str, arguments: Sequence[Any]) -> list[plan.Expression]:
         """make_interval(days => 3): those that are not named are 0."""

@@ -193,6 +193,8 @@ class FromBinder:
             return None
         text = " ".join(f"'{token.text}'" if token.token_type.name == "STRING" else token.text for token in tokens)
         tree = split("SELECT " + text)[0].tree()
+        if len(tree.expressions) != 1:
+            raise SyntaxFailure("AS OF SYSTEM TIME takes one moment", position=tokens[0].start + 1)
         binder = ExpressionBinder(self.queries, Scope(), e.Clause("AS OF SYSTEM TIME"))
         return binder.bind(tree.expressions[0])
 

@@ -167,6 +167,8 @@ class Grouping:
             if place is None:
                 raise GroupingError("arguments to GROUPING must be grouping expressions of the associated query level")
             places.append(place)
+        if not 0 < len(places) < 32:
+            raise GroupingError("GROUPING has between 1 and 31 arguments")
         if tuple(places) not in self.grouping_calls:
             self.grouping_calls[tuple(places)] = self.builder.column(INT, "grouping")
         return self.grouping_calls[tuple(places)]

@@ -72,6 +72,8 @@ def name_of(node: Any) -> str:
     """An identifier as PostgreSQL folds it: lower case unless quoted."""
     if node is None:
         return ""
+    if isinstance(node, bool):                               # the words true and false where a name is expected
+        return str(node).lower()
     text: str = node if isinstance(node, str) else node.this if isinstance(node.this, str) else name_of(node.this)
     if text.startswith(MARK):
         return text[1:]

@@ -72,7 +72,7 @@ class RowBinder:
     def values(self, node: Any) -> list[plan.Expression] | None:
         """The parts of a row: (a, b), ROW(a, b), or all columns of a relation by its name."""
         if (parts := self.parts(node)) is not None:
-            return self.binder._all(parts)
+            return self.binder.bind_all(parts)
         relation = self.whole(node)
         return None if relation is None else [column for _, column in relation.columns]
 
@@ -133,7 +133,7 @@ class RowBinder:
     def as_json(self, node: Any) -> plan.Expression | None:
         """A row as an object, the parts of ROW(...) as f1, f2, ...; None: it is no row."""
         if (parts := self.parts(node)) is not None:
-            named = [(f"f{place}", value) for place, value in enumerate(self.binder._all(parts), 1)]
+            named = [(f"f{place}", value) for place, value in enumerate(self.binder.bind_all(parts), 1)]
             return self._object(named)
         relation = self.whole(node)
         if relation is None:

@@ -207,7 +207,7 @@ def test_executors_agree(ways: Ways, is_portable: bool) -> None:
 def test_long_executors_agree(ways: Ways, is_portable: bool) -> None:
     ways.counts.clear()
 
-    @settings(max_examples=800)
+    @settings(max_examples=420)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         check(ways, data, is_portable)

@@ -137,6 +137,8 @@ def test_a_function_of_null_computes_nothing_else(sql: SqlSession, expression: s
     ("SELECT * FROM nosuch", "42P01", 15),
     ("SELECT id FROM item a, item b", "42702", 8),
     ("SELECT 1 FROM item, item", "42712", 21),
+    ("SELECT id FROM item WHERE ALL (SELECT price FROM item)", "0A000", 39),
+    ("SELECT grp.false FROM item", "42P01", 8),
     ("SELECT id, count(*) FROM item", "42803", None),
     ("SELECT id FROM item WHERE count(*) > 1", "42803", 27),
     ("SELECT id FROM item WHERE row_number() OVER () > 1", "42P20", 27),
