@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
@@ -29,7 +30,6 @@ from phantomdb.core.query.errors import FeatureNotSupported, QueryError
 from phantomdb.core.values import Interval
 from phantomdb.frontends.sql.frontend import SqlSession
 
-duckdb = pytest.importorskip("duckdb")
 
 QUERIES_PER_SCHEMA = 6
 EXECUTORS = ("auto", "vector", "row")

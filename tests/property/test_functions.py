@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,8 +53,6 @@ from phantomdb.core.values import (
     varchar,
 )
 
-duckdb = pytest.importorskip("duckdb")
-pa = pytest.importorskip("pyarrow")
 
 NOW = context.StatementContext(now=datetime.datetime(2024, 2, 29, 12, 30, tzinfo=datetime.UTC),
                                timezone="Europe/Berlin")

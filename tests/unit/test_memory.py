@@ -69,9 +69,7 @@ values = [random.Random(number).randbytes(100) for number in range(1000)]
 with phantomdb.open(sys.argv[1] + "/first", **options) as db:
     db.kv.put(b"a", b"b")                                         # everything is imported
 gc.collect()
-with open("/proc/self/clear_refs", "w") as peak:
-    peak.write("5")
-base = memory("VmRSS")
+base = memory("VmRSS")                                            # the peak of the imports is far below the bound
 with phantomdb.open(sys.argv[1] + "/db", **options) as db:
     for number in range(0, 1_000_000, 100):
         db.kv.write([(b"%016d" % (item * 7_368_787 % 1_000_003), values[item % 1000])
@@ -83,8 +81,8 @@ print(memory("VmHWM") - base)
 """
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="no /proc that tells peak memory")
-@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer needs memory of its own")
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""),
+                    reason="AddressSanitizer's shadow memory and quarantine are not ours; every other run measures it")
 def test_the_sum_stays_inside_the_budgets(tmp_path: Path) -> None:
     """A million entries, 116 MB, through 16 MiB of memtables and 32 MiB of cache; 64 MiB are for all the rest."""
     options = {"memtable_bytes": 16 * MIB, "block_cache_bytes": 32 * MIB, "durability": "none"}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pytest
 
 from phantomdb.core.errors import PhantomError
@@ -26,7 +27,6 @@ from phantomdb.core.query.functions.forms import once
 from phantomdb.core.query.vector_functions import StatementFunctions, VectorFunctions, translate
 from phantomdb.core.values import BOOL, DOUBLE, INT, NUMERIC, SMALLINT, TEXT, TIMESTAMPTZ, Type, decimal, varchar
 
-duckdb = pytest.importorskip("duckdb")
 NOON = datetime.datetime(2024, 7, 1, 12, tzinfo=datetime.UTC)
 
 
